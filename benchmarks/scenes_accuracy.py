@@ -1,0 +1,182 @@
+"""How well the shipped model draws what it is told, and how well its word maps find what it drew.
+
+    python benchmarks/scenes_accuracy.py [--prompts 200] [--maps 50] [--steps 25] [--json FILE] [--sheet FILE]
+
+Drawn pictures are read by the judge (`diffuscope.scenes`), which knows nothing of the prompt. The prompts are the
+standard held-out ones: no pair of coloured nouns in that relation was ever in the training set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+import diffuscope as ds
+from diffuscope.maps.resize import resize
+from diffuscope.scenes import lay_out, read, render, score, standard_prompts, summarise
+from diffuscope.scenes.scoring import as_text
+
+
+def autoencoder_ceiling(lens: Any, count: int) -> dict[str, Any]:
+    """PSNR of drawn held-out scenes through the autoencoder, and the judge's reading of them before and after."""
+    prompts = standard_prompts(count)
+    rng = np.random.default_rng(5)
+    drawn = np.stack([render(lay_out(prompt.description, rng)).image for prompt in prompts])
+    vae = lens.pipe.vae
+    decoded = []
+    with torch.no_grad():
+        for part in np.array_split(drawn, max(1, count // 16)):
+            pixels = torch.from_numpy(part).permute(0, 3, 1, 2).float() / 127.5 - 1
+            output = vae.decode(vae.encode(pixels.to(vae.dtype)).latent_dist.mean).sample.float()
+            decoded.append(((output.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy())
+    back = np.concatenate(decoded)
+    squared = ((drawn.astype(np.float64) - back) ** 2).mean(axis=(1, 2, 3))
+    clean = [score(read(image), p.description) for image, p in zip(drawn, prompts, strict=True)]
+    through = [score(read(image), p.description) for image, p in zip(back, prompts, strict=True)]
+    return {
+        "psnr_db": float((10 * np.log10(255**2 / squared)).mean()),
+        "judge_on_clean_renders": [row.__dict__ for row in summarise(clean)],
+        "judge_after_autoencoder": [row.__dict__ for row in summarise(through)],
+    }
+
+
+def faithfulness(
+    lens: Any, number: int, things: int, steps: int, guidance: float | None, batch: int = 10
+) -> Any:
+    """Draw held-out prompts with `things` things and judge them. Returns scores and the pictures with their prompts."""
+    prompts = standard_prompts(number, count=things)
+    scale = {} if guidance is None else {"guidance_scale": guidance}
+    scores, shown = [], []
+    for first in range(0, number, batch):
+        part = prompts[first : first + batch]
+        generators = [torch.Generator("cpu").manual_seed(first + i) for i in range(len(part))]
+        made = lens.pipe(
+            [prompt.text for prompt in part], num_inference_steps=steps, generator=generators, **scale
+        ).images
+        for prompt, image in zip(part, made, strict=True):
+            scores.append(score(read(image), prompt.description))
+            shown.append((prompt.text, image, scores[-1]))
+    return scores, shown
+
+
+def word_maps(lens: Any, number: int, steps: int) -> dict[str, Any]:
+    """IoU of noun and noun-phrase maps with the judge's mask, over two-object prompts, and where the peaks fall.
+
+    Maps are thresholded at 0.4 of their maximum (DAAM's). A thing that the model did not draw is left out and counted.
+    """
+    found: dict[str, list[float]] = {"noun_iou": [], "phrase_iou": [], "noun_peak": [], "phrase_peak": []}
+    missing = 0
+    # Prompts that name a colour for both things, so that there is a phrase to ask for.
+    prompts = [
+        p for p in standard_prompts(4 * number, count=2) if all(t.colour for t in p.description.things)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for seed, prompt in enumerate(prompts[:number]):
+            run = lens.record(prompt.text, seed=seed, steps=steps, keep="maps", out=folder, previews=False)
+            reading = read(run.image)
+            for thing in prompt.description.things:
+                mask = reading.mask_of(thing.noun, thing.colour)
+                if mask is None:
+                    missing += 1
+                    continue
+                for kind, view in (
+                    ("noun", run.word(thing.noun)),
+                    ("phrase", run.phrase(f"{thing.colour} {thing.noun}")),
+                ):
+                    heat = resize(view.map().array, mask.shape, "bilinear")
+                    chosen = heat > 0.4 * heat.max()
+                    found[f"{kind}_iou"].append(float((chosen & mask).sum() / (chosen | mask).sum()))
+                    found[f"{kind}_peak"].append(float(mask[np.unravel_index(heat.argmax(), heat.shape)]))
+    rng = np.random.default_rng(0)
+    told: dict[str, Any] = {"prompts": number, "things": len(found["noun_iou"]), "things_not_drawn": missing}
+    for name, values in found.items():
+        means = rng.choice(values, (2000, len(values))).mean(axis=1)
+        told[name] = {
+            "mean": float(np.mean(values)),
+            "ci95": [float(v) for v in np.quantile(means, (0.025, 0.975))],
+        }
+    return told
+
+
+def seconds(lens: Any, steps: int, repeats: int = 5) -> dict[str, float]:
+    """Seconds for a picture, plain and recorded with everything kept, in turn in one run."""
+    prompt = "a red circle left of a blue square in the snow"
+    plain, recorded = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for repeat in range(repeats + 1):
+            start = time.perf_counter()
+            lens.pipe(prompt, num_inference_steps=steps)
+            middle = time.perf_counter()
+            lens.record(prompt, steps=steps, keep="qk", out=folder, previews=False)
+            if repeat:
+                plain.append(middle - start)
+                recorded.append(time.perf_counter() - middle)
+    return {
+        "plain_s": float(np.median(plain)),
+        "recorded_qk_s": float(np.median(recorded)),
+        "ratio": float(np.median(np.array(recorded) / np.array(plain))),
+    }
+
+
+def sheet(shown: list[Any], path: Path, columns: int = 10) -> None:
+    """Pictures in a grid, a red bar under those that the judge found wrong."""
+    tiles = []
+    for _, image, judged in shown:
+        tile = Image.new("RGB", (132, 138), "white")
+        tile.paste(image, (2, 2))
+        tile.paste("white" if judged.all else (220, 40, 40), (2, 132, 130, 136))
+        tiles.append(tile)
+    rows = -(-len(tiles) // columns)
+    page = Image.new("RGB", (132 * columns, 138 * rows), "white")
+    for index, tile in enumerate(tiles):
+        page.paste(tile, (132 * (index % columns), 138 * (index // columns)))
+    page.save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="scenes")
+    parser.add_argument("--prompts", type=int, default=200, help="held-out prompts of each kind")
+    parser.add_argument("--maps", type=int, default=50, help="two-object prompts whose maps are measured")
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--guidance", type=float, default=None)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--sheet", type=Path)
+    options = parser.parse_args()
+    lens = ds.Lens.load(options.model)
+    told: dict[str, Any] = {"autoencoder": autoencoder_ceiling(lens, options.prompts)}
+    print(
+        f"autoencoder: {told['autoencoder']['psnr_db']:.2f} dB on {options.prompts} held-out scenes",
+        flush=True,
+    )
+    pages = []
+    for things in (1, 2):
+        scores, shown = faithfulness(lens, options.prompts, things, options.steps, options.guidance)
+        rows = summarise(scores)
+        told[f"faithfulness_{things}"] = [row.__dict__ for row in rows]
+        print(
+            f"\n{things} thing(s), {options.prompts} held-out prompts, {options.steps} steps\n{as_text(rows)}",
+            flush=True,
+        )
+        pages += shown[:50]
+    if options.sheet:
+        sheet(pages, options.sheet)
+    if options.maps:
+        told["maps"] = word_maps(lens, options.maps, options.steps)
+        print(json.dumps(told["maps"], indent=1), flush=True)
+    told["seconds"] = seconds(lens, options.steps)
+    print(json.dumps(told["seconds"], indent=1))
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""`diffuscope record`: generate a picture and keep what every attention head looked at."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from diffuscope.cli import options
+from diffuscope.cli.console import command_line, print_facts, print_json, progress_bar, show_warnings, spinner
+
+if TYPE_CHECKING:
+    from diffuscope.run import Run
+
+EXAMPLES = """[bold]Examples[/bold]
+
+diffuscope record "a red circle left of a blue square"
+diffuscope record "a big yellow star in the night" --seed 3 --steps 50
+diffuscope record "a cat on a mat" --model path/to/pipeline --keep cross --sites "cross:up.*"
+
+What was recorded answers questions later: diffuscope heatmap RUN --word circle"""
+
+
+class Level(StrEnum):
+    """How much of the attention is written."""
+
+    maps = "maps"
+    cross = "cross"
+    qk = "qk"
+
+
+def command(
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to draw.", show_default=False)],
+    model: options.Model = "scenes",
+    seed: Annotated[int, typer.Option(help="Seed of the noise: the same seed draws the same picture.")] = 0,
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Denoising steps. Default: the model's own.", show_default=False),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            "--guidance", metavar="G", help="Guidance scale. Default: the model's own.", show_default=False
+        ),
+    ] = None,
+    negative: Annotated[
+        str | None, typer.Option("--negative", metavar="TEXT", help="Negative prompt.", show_default=False)
+    ] = None,
+    width: Annotated[int | None, typer.Option(metavar="PIXELS", show_default=False)] = None,
+    height: Annotated[int | None, typer.Option(metavar="PIXELS", show_default=False)] = None,
+    images: Annotated[
+        int, typer.Option(metavar="N", help="Pictures of the prompt; one run folder each.", min=1)
+    ] = 1,
+    keep: Annotated[
+        Level | None,
+        typer.Option(
+            help="What to write: word maps; all of cross-attention; self-attention too. "
+            "Default: the most that fits 2 GB.",
+            show_default=False,
+        ),
+    ] = None,
+    sites: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERN", help="Keep these sites only, e.g. 'cross:up.*'.", show_default=False),
+    ] = None,
+    previews: Annotated[bool, typer.Option(help="Write the predicted clean picture of every step.")] = True,
+    device: options.Device = None,
+    out: options.Out = options.RUNS,
+    as_json: options.AsJson = False,
+) -> None:
+    """Generate a picture and record its attention.
+
+    The picture is bit for bit the one that the model draws without recording. The recording goes to a folder
+    of its own under --out; stop with Ctrl-C and what was recorded until then still opens.
+    """
+    runs = record(
+        prompt,
+        model=model,
+        device=device,
+        negative_prompt=negative,
+        seed=seed,
+        steps=steps,
+        guidance_scale=guidance,
+        width=width,
+        height=height,
+        images_per_prompt=images,
+        keep=keep.value if keep else None,
+        sites=sites,
+        previews=previews,
+        out=out,
+    )
+    if as_json:
+        print_json({"runs": [describe(run) for run in runs]})
+        return
+    for run in runs:
+        print_facts(
+            [
+                ("recorded", str(run.path)),
+                ("picture", str(run.path / "image.png")),
+                ("kept", run.manifest.keep.level),
+                ("words", ", ".join(word.label for word in run.words)),
+            ]
+        )
+    typer.echo(f"\nnext: {command_line('heatmap', runs[0].path, '--word', example_word(runs[0]))}")
+
+
+def record(prompt: str, *, model: str, device: str | None, out: Path, **settings: Any) -> "list[Run]":
+    """Load the model and record, with progress and warnings on stderr; `settings` are `Lens.record`'s."""
+    from diffuscope import Lens  # only here: everything but recording works without torch
+
+    with spinner(f"loading {model}"):
+        lens = Lens.load(model, device=device)
+    before = run_folders(out)
+    try:
+        with progress_bar("recording") as on_step:
+            recorded = lens.record(prompt, out=out, progress=on_step, **settings)
+    except KeyboardInterrupt:
+        show_warnings(f"what was recorded until now is in {folder}" for folder in run_folders(out) - before)
+        raise
+    show_warnings(lens.warnings)
+    return recorded if isinstance(recorded, list) else [recorded]
+
+
+def run_folders(out: Path) -> set[Path]:
+    """The recordings in a folder."""
+    return {manifest.parent for manifest in out.glob("*/manifest.json")}
+
+
+def describe(run: "Run") -> dict[str, Any]:
+    """What ``--json`` says about a fresh recording."""
+    return {
+        "id": run.manifest.id,
+        "path": str(run.path),
+        "image": str(run.path / "image.png"),
+        "complete": run.manifest.complete,
+        "keep": run.manifest.keep.level,
+        "steps": len(run.manifest.steps),
+        "words": [word.label for word in run.words],
+        "cut": run.manifest.text.cut,
+    }
+
+
+def example_word(run: "Run") -> str:
+    """A word worth a first look: the longest, since articles and prepositions say little."""
+    return max((word.label for word in run.words), key=len, default="<start>")

@@ -1,0 +1,1 @@
+"""Taps on the attention call; what to keep; hands tensors to the writer."""

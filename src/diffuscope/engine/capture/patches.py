@@ -1,0 +1,39 @@
+"""Replacing attributes of live objects for a while, and leaving no trace of it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+_ABSENT = object()
+
+
+class Patches:
+    """A context in which attributes of objects are replaced; leaving it restores each, last first.
+
+    What is restored is the exact former state: an attribute that came from the class, and so was not in the object's
+    own dictionary, is deleted again rather than written back as a copy. Leaving happens on any exception, Ctrl-C
+    included, because it is the `with` statement that guarantees it and not a hook.
+    """
+
+    def __init__(self) -> None:
+        self._replaced: list[tuple[Any, str, Any]] = []
+
+    def replace(self, owner: Any, name: str, value: Any) -> None:
+        """Set `owner.name` to `value` until the context is left."""
+        self._replaced.append((owner, name, vars(owner).get(name, _ABSENT)))
+        # Not setattr: torch modules would register a module or parameter under that name.
+        vars(owner)[name] = value
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._replaced:
+            owner, name, before = self._replaced.pop()
+            if before is _ABSENT:
+                del vars(owner)[name]
+            else:
+                vars(owner)[name] = before

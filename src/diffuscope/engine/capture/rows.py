@@ -1,0 +1,80 @@
+"""Which row of a batch is which: conditional or unconditional, and of which picture.
+
+Guidance is laid out differently by different pipelines: one batch of [unconditional, conditional], the other way
+round, separate forwards, or none. So rows are not told apart by position. The embeddings that the pipeline's own
+`encode_prompt` returned are kept, and each row of a denoiser call is recognised by its conditioning.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Literal
+
+import torch
+
+from diffuscope.engine.capture.patches import Patches
+from diffuscope.errors import CaptureError
+
+Label = Literal["uncond", "cond", "other"]
+
+
+class RowReader:
+    """Recognises rows by the embeddings seen at `encode_prompt`, one reader a recording."""
+
+    def __init__(self, pictures: int) -> None:
+        self.pictures = pictures
+        self.conditional: torch.Tensor | None = None
+        self.unconditional: torch.Tensor | None = None
+
+    def watch(self, patches: Patches, pipe: Any) -> None:
+        """Note what `pipe.encode_prompt` returns, until `patches` is left."""
+        encode = pipe.encode_prompt
+
+        @functools.wraps(encode)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            made = encode(*args, **kwargs)
+            self.conditional, self.unconditional = made[0], made[1]
+            return made
+
+        patches.replace(pipe, "encode_prompt", watched)
+
+    def read(self, conditioning: torch.Tensor) -> tuple[list[Label], list[int]]:
+        """Labels of the rows of `conditioning` `[row, token, channel]`, and the conditional row of each picture.
+
+        Raises:
+            CaptureError: the rows do not hold each picture's conditional embedding exactly once.
+        """
+        if self.conditional is None:
+            raise CaptureError("the pipeline never encoded a prompt, so its rows cannot be told apart")
+        rows = len(conditioning)
+        if self.unconditional is not None and rows == 2 * self.pictures and self._same(self.unconditional):
+            # The negative prompt equals the prompt: both halves are alike, and so is whatever is read from them.
+            return ["uncond"] * self.pictures + ["cond"] * self.pictures, list(range(self.pictures, rows))
+        labels: list[Label] = []
+        of_picture: dict[int, int] = {}
+        for row in range(rows):
+            matches = [
+                picture
+                for picture in range(len(self.conditional))
+                if picture not in of_picture and torch.equal(conditioning[row], self.conditional[picture])
+            ]
+            if matches:
+                # Several pictures of one prompt have equal embeddings; their rows come in the pictures' order.
+                of_picture[matches[0]] = row
+                labels.append("cond")
+            elif self.unconditional is not None and any(
+                torch.equal(conditioning[row], u) for u in self.unconditional
+            ):
+                labels.append("uncond")
+            else:
+                labels.append("other")
+        found = [of_picture[picture] for picture in sorted(of_picture)]
+        if found and len(found) != self.pictures:
+            raise CaptureError(
+                f"a denoiser call holds the conditional rows of {len(found)} pictures where {self.pictures} are drawn"
+            )
+        return labels, found
+
+    def _same(self, other: torch.Tensor) -> bool:
+        assert self.conditional is not None
+        return other.shape == self.conditional.shape and torch.equal(other, self.conditional)

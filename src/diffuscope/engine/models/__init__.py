@@ -1,0 +1,1 @@
+"""Load a pipeline; name its attention sites; one adapter per family."""

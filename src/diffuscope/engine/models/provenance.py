@@ -1,0 +1,57 @@
+"""Where a model came from and what ran it: what a recording must say so that it can be repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffuscope.recording import FileHash
+
+_HASHED = (".safetensors", ".json", ".txt", ".model")
+_TOLD = ("diffuscope", "torch", "diffusers", "transformers", "numpy", "safetensors")
+
+
+def software(device: torch.device) -> dict[str, str]:
+    """Versions of what computes, the platform and the device."""
+    told = {}
+    for package in _TOLD:
+        try:
+            told[package] = version(package)
+        except PackageNotFoundError:
+            told[package] = "not installed as a package"
+    told["python"] = platform.python_version()
+    told["platform"] = f"{platform.system()} {platform.machine()}"
+    told["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return told
+
+
+def model_files(folder: Path) -> list[FileHash]:
+    """SHA-256 and size of every weight and configuration file in a model's folder, in the order of their paths."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in _HASHED)
+    return [
+        FileHash(path=path.relative_to(folder).as_posix(), sha256=_sha256(path), bytes=path.stat().st_size)
+        for path in found
+    ]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A diffusers configuration as plain JSON values; anything else is written as text."""
+
+    def simple(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): simple(item) for key, item in value.items() if not str(key).startswith("_")}
+        if isinstance(value, list | tuple):
+            return [simple(item) for item in value]
+        return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+
+    return simple(dict(config))  # type: ignore[no-any-return]

@@ -1,0 +1,73 @@
+"""Writing a file so that it is there whole or not at all, and seeing to it that it stays."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from diffuscope.recording.manifest import FileHash
+
+Buffer = bytes | bytearray | memoryview
+
+
+def write_atomic(path: Path, parts: Iterable[Buffer], *, flush: bool = True) -> tuple[str, int]:
+    """Write `parts` under a temporary name beside `path`, then rename: a reader sees the old file or the new.
+
+    Args:
+        path: where to; its folder exists.
+        parts: the content, hashed as it goes by.
+        flush: whether to wait until the content is on the device, so that after a power failure too the name
+            stands for the whole content. A killed process loses nothing without it.
+
+    Returns:
+        SHA-256 in hex, and the number of bytes.
+
+    Raises:
+        OSError: it could not be written; nothing is left behind, and what was there before is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    digest, size = hashlib.sha256(), 0
+    try:
+        with temporary.open("xb") as file:
+            for part in parts:
+                digest.update(part)
+                file.write(part)
+                size += memoryview(part).nbytes
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    return digest.hexdigest(), size
+
+
+def write_hashed(folder: Path, name: str, parts: Iterable[Buffer], *, flush: bool = True) -> FileHash:
+    """`write_atomic` of a file by its name in a run folder; its folder is made if it is missing."""
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    sha256, size = write_atomic(path, parts, flush=flush)
+    return FileHash(path=name, sha256=sha256, bytes=size)
+
+
+def flush_to_device(paths: Iterable[Path]) -> None:
+    """Wait until files, and their names in their folders, are on the device.
+
+    Raises:
+        OSError: the device does not take them.
+    """
+    paths = list(paths)
+    folders = {path.parent for path in paths}
+    # Windows cannot flush a folder, and cannot flush a file that is open for reading alone.
+    for path in paths if os.name == "nt" else [*paths, *folders]:
+        descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,344 @@
+"""The manifest of a run: everything about a recording that is not a tensor. Schema version 1.
+
+`docs/format.md` describes the whole run folder; `schema/manifest-1.json` is this module as a JSON Schema.
+Version numbers grow when a reader of an older release would misread a folder; older versions stay readable.
+
+Models are frozen: a run's manifest changes only by `RunWriter` writing a new one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+
+SCHEMA_VERSION = 1
+"""The version that this release writes."""
+
+SiteKind = Literal["cross", "self", "joint"]
+Level = Literal["maps", "cross", "qk"]
+RowLabel = Literal["uncond", "cond", "other"]
+TokenKind = Literal["start", "content", "end", "padding"]
+
+
+def _relative(path: str) -> str:
+    """A posix path that stays inside the folder it is relative to, on every system."""
+    parts = path.split("/")
+    if not path or any(part in ("", ".", "..") for part in parts) or re.search(r'[\x00-\x1f\\:*?"<>|]', path):
+        raise ValueError(f"{path!r} is no plain relative path with forward slashes")
+    return path
+
+
+def _json_floats(value: Any) -> Any:
+    """JSON has no infinity, but schedulers are configured with it (``lambda_min_clipped``): kept as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _json_floats(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_floats(item) for item in value]
+    return value
+
+
+RelativePath = Annotated[str, AfterValidator(_relative)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+SiteName = Annotated[str, Field(pattern=r"^(cross|self|joint):[A-Za-z0-9_.\-]+$")]
+PlainJson = Annotated[dict[str, JsonValue], BeforeValidator(_json_floats)]
+
+
+class _Part(BaseModel):
+    """What all parts share: unknown fields are refused, and NaN and infinity, which JSON cannot hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FileHash(_Part):
+    """A file as it was when it was written.
+
+    Attributes:
+        path: relative to the run folder (or, in `ModelInfo`, to the model's), with forward slashes.
+        sha256: of its content, 64 lower-case hex digits.
+        bytes: its size.
+    """
+
+    path: RelativePath
+    sha256: Sha256
+    bytes: Count
+
+
+class ModelInfo(_Part):
+    """Which model drew.
+
+    Attributes:
+        id: how the user named it: ``scenes``, a hub id, or a folder's name.
+        source: where it came from (``shipped``, ``hub``, ``folder``, ``pipeline``).
+        family: name of the adapter that recorded it.
+        pipeline: class of the pipeline.
+        revision: commit on the hub, if it came from there.
+        dtype: of the denoiser's parameters (``float32``, ``bfloat16``, …).
+        files: weights and configurations; empty where the model came as an object.
+    """
+
+    id: str
+    source: str
+    family: str
+    pipeline: str
+    revision: str | None = None
+    dtype: str
+    files: list[FileHash] = []
+
+
+class Scheduler(_Part):
+    """The scheduler: its class, and its configuration as plain JSON (infinities as ``"Infinity"``)."""
+
+    name: str
+    config: PlainJson
+
+
+class Sampling(_Part):
+    """What the pipeline was asked for.
+
+    Attributes:
+        prompt, negative_prompt: as given; None is no negative prompt.
+        seed: of this picture's first noise; None if the caller's own generator was used.
+        steps: number of scheduler steps asked for.
+        guidance_scale: weight of classifier-free guidance; 1 or less means none.
+        width, height: of the picture in pixels.
+        image_index, images_per_prompt: which of how many pictures drawn together this run is.
+        scheduler: what stepped.
+    """
+
+    prompt: str
+    negative_prompt: str | None = None
+    seed: int | None
+    steps: Positive
+    guidance_scale: float
+    width: Positive
+    height: Positive
+    image_index: Count = 0
+    images_per_prompt: Positive = 1
+    scheduler: Scheduler
+
+
+class Token(_Part):
+    """One token of the text encoder.
+
+    Attributes:
+        index: its place among the keys of cross-attention.
+        id: in the vocabulary.
+        text: as the tokenizer spells it.
+        kind: start, content, end (the first end token), or padding.
+    """
+
+    index: Count
+    id: int
+    text: str
+    kind: TokenKind
+
+
+class Word(_Part):
+    """One word of the prompt.
+
+    Attributes:
+        label: unique in the prompt: ``circle``, the second one ``circle#2``.
+        text: as it stands in the prompt.
+        tokens: indices of its tokens.
+        start, end: its characters in the prompt, `end` excluded.
+    """
+
+    label: str
+    text: str
+    tokens: list[Count]
+    start: Count
+    end: Count
+
+
+class TextInfo(_Part):
+    """The prompt as the model read it.
+
+    Attributes:
+        tokens: all keys of cross-attention, in order.
+        words: the prompt's words, in order.
+        cut: what of the prompt did not fit into the text encoder, or None.
+        length: number of text keys.
+    """
+
+    tokens: list[Token]
+    words: list[Word]
+    cut: str | None = None
+    length: Count
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if [token.index for token in self.tokens] != list(range(len(self.tokens))):
+            raise ValueError("tokens are not numbered from 0 on")
+        labels = [word.label for word in self.words]
+        if len(set(labels)) != len(labels):
+            raise ValueError("two words have one label")
+        for word in self.words:
+            if any(token >= len(self.tokens) for token in word.tokens):
+                raise ValueError(f"the word {word.label!r} has a token that is not there")
+        return self
+
+
+class Site(_Part):
+    """One attention call of the model.
+
+    Attributes:
+        name: kind and place: ``cross:down.0.0``, ``self:mid``, ``joint:3``.
+        module: dotted path of the attention module in the denoiser.
+        kind: what the keys are: text (cross), the picture itself (self), or both (joint).
+        grid: ``[height, width]`` of its queries, which are row-major from the top left.
+        heads, head_dim: number of heads, and the size of each.
+        scale: what the products of queries and keys are multiplied with before the softmax.
+        keys: number of keys.
+    """
+
+    name: SiteName
+    module: str
+    kind: SiteKind
+    grid: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    heads: Positive
+    head_dim: Positive
+    scale: float
+    keys: Positive
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if not self.name.startswith(f"{self.kind}:"):
+            raise ValueError(f"site {self.name!r} is of kind {self.kind!r}, which its name does not say")
+        return self
+
+
+class Keep(_Part):
+    """What was kept.
+
+    Attributes:
+        level: ``maps`` (word maps), ``cross`` (and queries of cross-attention, text keys and values), ``qk``
+            (and queries and keys of self-attention).
+        dtype: of queries and keys as stored: what the kernel received.
+        sites: names of the sites kept.
+    """
+
+    level: Level
+    dtype: str
+    sites: list[SiteName]
+
+
+class Call(_Part):
+    """One forward of the denoiser.
+
+    Attributes:
+        index: counts over the whole run from 0.
+        timestep: what the denoiser was given.
+        rows: what each row of this picture's batch was, in the order of the stored latents.
+        row: which of them is the conditional row, whose attention is kept; -1 where the call has none
+            (guidance by separate forwards), so that it is needed for replay only.
+    """
+
+    index: Count
+    timestep: float
+    rows: list[RowLabel]
+    row: Annotated[int, Field(ge=-1)]
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.row >= len(self.rows) or (self.row >= 0 and self.rows[self.row] != "cond"):
+            raise ValueError(f"call {self.index}: row {self.row} is no conditional row of {self.rows}")
+        return self
+
+
+class Step(_Part):
+    """One whole scheduler step.
+
+    Attributes:
+        index: from 0, the noisiest.
+        timestep: at which the step begins.
+        sigma: noise over signal there, or None where the schedule has no such number.
+        log_snr: ``2 ln(alpha / sigma)`` there, natural logarithm; None where it is infinite or unknown.
+        calls: its forwards of the denoiser, in order.
+        files: its files, relative to the run folder.
+    """
+
+    index: Count
+    timestep: float
+    sigma: float | None = None
+    log_snr: float | None = None
+    calls: list[Call]
+    files: list[FileHash] = []
+
+
+class Manifest(_Part):
+    """A run.
+
+    Attributes:
+        schema_version: of the folder's format.
+        id: name of the run, unlike any other's.
+        created: when recording began, ISO 8601 in UTC.
+        complete: whether the run came to its end and its picture was written.
+        stopped: why it did not, where that is known. None while it runs and after it was killed.
+        software: versions of what ran (``diffuscope``, ``torch``, ``python``, …), platform, device.
+        model, sampling, text: which model, asked for what, reading which tokens.
+        sites: every attention site of the model, in the order of the data, kept or not.
+        keep: what was kept.
+        steps: the whole steps, ascending; there are no others in the folder that count.
+        edits: edits that the run was made with, in their JSON form, in order of application.
+        parent: id of the run that was edited, or None.
+        files: files that belong to no single step: picture, text, previews.
+    """
+
+    schema_version: Positive = SCHEMA_VERSION
+    id: Annotated[str, Field(min_length=1)]
+    created: str
+    complete: bool = False
+    stopped: str | None = None
+    software: dict[str, str]
+    model: ModelInfo
+    sampling: Sampling
+    text: TextInfo
+    sites: list[Site]
+    keep: Keep
+    steps: list[Step] = []
+    edits: list[PlainJson] = []
+    parent: str | None = None
+    files: list[FileHash] = []
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        names = [site.name for site in self.sites]
+        if len(set(names)) != len(names):
+            raise ValueError("two sites have one name")
+        unknown = sorted(set(self.keep.sites) - set(names))
+        if unknown:
+            raise ValueError(f"kept sites that are not among the sites: {', '.join(unknown)}")
+        if any(one.index >= other.index for one, other in pairwise(self.steps)):
+            raise ValueError("steps are not in ascending order")
+        calls = [call.index for step in self.steps for call in step.calls]
+        if any(one >= other for one, other in pairwise(calls)):
+            raise ValueError("calls are not in ascending order")
+        return self
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of ``manifest.json``: `Manifest`, and the checksum at its end (see `manifest_file`)."""
+    schema = Manifest.model_json_schema(mode="serialization")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = f"diffuscope manifest, version {SCHEMA_VERSION}"
+    schema["properties"]["schema_version"] = {
+        "const": SCHEMA_VERSION,
+        "title": "Schema Version",
+        "type": "integer",
+    }
+    schema["properties"]["sha256"] = {
+        "description": "SHA-256 of the file's bytes before the comma and line break that precede this field.",
+        "pattern": "^[0-9a-f]{64}$",
+        "title": "Sha256",
+        "type": "string",
+    }
+    schema["required"] = [*schema["properties"]]
+    return schema

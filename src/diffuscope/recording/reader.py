@@ -1,0 +1,368 @@
+"""Opening a run folder and answering with arrays, without torch.
+
+Nothing here trusts the folder: the manifest is sealed, files must have the size that it says, tensors their
+checksum and the shape of their site, pictures their hash. What does not hold is an error, never a wrong map.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from bisect import bisect_right
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from diffuscope.errors import (
+    CorruptRecordingError,
+    NotKeptError,
+    RunNotFoundError,
+    SelectionError,
+    listed,
+    near_first,
+)
+from diffuscope.recording import layout
+from diffuscope.recording.manifest import Call, FileHash, Level, Manifest, Site, Step
+from diffuscope.recording.manifest_file import read_manifest
+from diffuscope.recording.tensors import Array, TensorFile
+
+MAX_OPEN_FILES = 128
+"""Tensor files kept mapped. A mapping takes no memory of its own, but a file descriptor."""
+
+
+class Recording:
+    """A recorded run on disk.
+
+    Arrays are read-only views of mapped files, in the dtype in which they were kept, and of the conditional
+    row alone unless said otherwise. Axes: `query` is a cell of the site's grid, row-major from the top left;
+    `key` is a text token at cross sites and a cell of the grid at self sites.
+
+    A `step` is a step's index in the manifest. A `call` is a call's index in the whole run, and None is the
+    step's last call that has a conditional row. Every method that takes them raises `SelectionError` for one
+    that is not there, `NotKeptError` for what was not recorded, and `CorruptRecordingError` for a damaged
+    file.
+
+    Attributes:
+        path: the run's folder.
+        manifest: everything about the run that is not a tensor, as it was on disk when it was opened.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._sites = {site.name: site for site in manifest.sites}
+        self._steps = {step.index: step for step in manifest.steps}
+        self._files = {file.path: file for step in manifest.steps for file in step.files}
+        self._files |= {file.path: file for file in manifest.files}
+        self._file = lru_cache(maxsize=MAX_OPEN_FILES)(self._open_file)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Recording:
+        """Open a run folder. One that was interrupted opens too, and one that is still being written, up to
+        the last step that is whole now.
+
+        Args:
+            path: the folder, or its ``manifest.json``.
+
+        Raises:
+            RunNotFoundError: there is no run.
+            SchemaVersionError: it was written by a later release.
+            CorruptRecordingError: its manifest is damaged.
+        """
+        folder = Path(path)
+        if folder.name == layout.MANIFEST and folder.is_file():
+            folder = folder.parent
+        if not (folder / layout.MANIFEST).is_file():
+            raise RunNotFoundError(_no_run(folder))
+        manifest = read_manifest(folder / layout.MANIFEST)
+        return cls(folder, manifest if manifest.complete else _without_lost_steps(folder, manifest))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run came to its end."""
+        return self.manifest.complete
+
+    # What the manifest says.
+
+    def step(self, index: int) -> Step:
+        """A step's entry of the manifest."""
+        try:
+            return self._steps[index]
+        except KeyError:
+            there = sorted(self._steps)
+            have = f"steps {there[0]} to {there[-1]}" if there else "no whole step"
+            raise SelectionError(f"there is no step {index}; this run has {have}") from None
+
+    def site(self, name: str) -> Site:
+        """A site's entry of the manifest."""
+        try:
+            return self._sites[name]
+        except KeyError:
+            there = listed(near_first(name, list(self._sites)), 12)
+            raise SelectionError(f"there is no site {name!r}; there are: {there}") from None
+
+    def call(self, step: int, call: int | None = None) -> Call:
+        """A call's entry of the manifest; None is as the class says."""
+        calls = self.step(step).calls
+        if call is None and calls:
+            return next((each for each in reversed(calls) if each.row >= 0), calls[-1])
+        for each in calls:
+            if each.index == call:
+                return each
+        have = ", ".join(str(each.index) for each in calls) or "none"
+        raise SelectionError(f"step {step} has no call {call}; its calls are: {have}")
+
+    # Pictures.
+
+    def image(self) -> Image.Image:
+        """The picture, RGB."""
+        if layout.IMAGE not in self._files:
+            raise NotKeptError(f"run {self.manifest.id} was stopped before its picture was drawn")
+        return self._picture(layout.IMAGE)
+
+    def preview(self, step: int) -> Image.Image:
+        """The predicted clean picture of a step, RGB."""
+        name = layout.preview_file(self.step(step).index)
+        if name not in self._files:
+            raise NotKeptError(
+                f"run {self.manifest.id} has no predicted clean pictures; record with previews=True"
+            )
+        return self._picture(name)
+
+    # Attention.
+
+    def query(self, site: str, step: int, call: int | None = None) -> Array:
+        """Queries ``[head, query, dim]``, unscaled. Kept of cross sites at ``cross``, of others at ``qk``."""
+        described = self.site(site)
+        return self._of_site("q", described, step, call, described.grid[0] * described.grid[1])
+
+    def keys(self, site: str, step: int, call: int | None = None) -> Array:
+        """Keys ``[head, key, dim]``. Kept of cross sites at ``cross``, of others at ``qk``."""
+        described = self.site(site)
+        if described.kind == "cross":
+            return self._of_text("k", described, step, call)
+        return self._of_site("k", described, step, call, described.keys)
+
+    def values(self, site: str, step: int, call: int | None = None) -> Array:
+        """Values ``[head, key, dim]``. Kept of cross sites at ``cross``; of others not at all."""
+        described = self.site(site)
+        if described.kind == "cross":
+            return self._of_text("v", described, step, call)
+        return self._of_site("v", described, step, call, described.keys)
+
+    def lse(self, site: str, step: int, call: int | None = None) -> Array:
+        """Row log-sum-exp ``[head, query]`` of the scaled products, natural logarithm, where it was kept."""
+        described = self.site(site)
+        entry = self._conditional(step, call)
+        key = layout.at_call(f"lse/{site}", entry.index)
+        queries = described.grid[0] * described.grid[1]
+        return self._read(layout.step_file(step), key, (described.heads, queries), described, "qk")
+
+    def word_maps(self, site: str, step: int, call: int | None = None) -> Array:
+        """Head-mean attention probability ``[token, query]``, float32, of a cross site.
+
+        Tokens are those from the first to the last that is not padding. Kept at every level.
+        """
+        described = self.site(site)
+        entry = self._conditional(step, call)
+        name, key = layout.maps_file(step), layout.at_call(site, entry.index)
+        if name not in self._files:
+            raise self._not_kept(f"word maps of step {step}", described, "maps")
+        queries = described.grid[0] * described.grid[1]
+        return self._read(name, key, (None, queries), described, "maps")
+
+    # Latents and text.
+
+    def latent(self, step: int, call: int | None = None) -> Array:
+        """What went into a call, ``[row, channel, y, x]``: all rows of this picture, named by `Call.rows`."""
+        key = layout.at_call("latent_in", self.call(step, call).index)
+        return self._read(layout.step_file(step), key, (None, None, None, None))
+
+    def output(self, step: int, call: int | None = None) -> Array:
+        """What the denoiser returned, before guidance, ``[row, channel, y, x]``, rows as of `latent`."""
+        key = layout.at_call("output", self.call(step, call).index)
+        return self._read(layout.step_file(step), key, (None, None, None, None))
+
+    def pred_x0(self, step: int) -> Array:
+        """The clean latent predicted at a step, ``[channel, y, x]``."""
+        return self._read(layout.step_file(self.step(step).index), "pred_x0", (None, None, None))
+
+    def text(self, name: str, step: int | None = None, call: int | None = None) -> Array:
+        """A text tensor by its name: ``embedding`` (``[token, channel]``), ``k/<site>``, ``v/<site>``.
+
+        Args:
+            name: without the call.
+            step, call: where in the run; with neither, the version that holds first.
+        """
+        if step is None and call is None:
+            versions = self._versions.get(name)
+            if not versions:
+                raise self._not_kept(f"text tensor {name!r}", None, "cross")
+            return self._read_version(name, versions[0], None)
+        if step is None:
+            return self._version(name, call or 0, None, None)
+        return self._version(name, self.call(step, call).index, None, None)
+
+    # Finding things.
+
+    def _of_site(self, kind: str, site: Site, step: int, call: int | None, length: int) -> Array:
+        entry = self._conditional(step, call)
+        key = layout.at_call(f"{kind}/{site.name}", entry.index)
+        needs: Level = "cross" if site.kind == "cross" else "qk"
+        return self._read(layout.step_file(step), key, (site.heads, length, site.head_dim), site, needs)
+
+    def _of_text(self, kind: str, site: Site, step: int, call: int | None) -> Array:
+        entry = self._conditional(step, call)
+        return self._version(f"{kind}/{site.name}", entry.index, (site.heads, site.keys, site.head_dim), site)
+
+    def _conditional(self, step: int, call: int | None) -> Call:
+        entry = self.call(step, call)
+        if entry.row < 0:
+            raise NotKeptError(
+                f"call {entry.index} of step {step} had no conditional row, so its attention was not kept"
+            )
+        return entry
+
+    def _version(
+        self, name: str, call: int, shape: tuple[int | None, ...] | None, site: Site | None
+    ) -> Array:
+        """The version that holds at a call: the one with the latest first call that is not after it."""
+        versions = self._versions.get(name, [])
+        at = bisect_right(versions, call, key=lambda version: version[0]) - 1
+        if at < 0:
+            raise self._not_kept(f"text tensor {name!r}", site, "cross")
+        return self._read_version(name, versions[at], shape)
+
+    def _read_version(
+        self, name: str, version: tuple[int, str], shape: tuple[int | None, ...] | None
+    ) -> Array:
+        first, file = version
+        return self._read(file, layout.at_call(name, first), shape)
+
+    @cached_property
+    def _versions(self) -> dict[str, list[tuple[int, str]]]:
+        """Name of a text tensor to ``(first call, file)``, ascending."""
+        versions: dict[str, list[tuple[int, str]]] = {}
+        for path in self._files:
+            if layout.is_text_file(path):
+                for key in self._file(path).keys():  # noqa: SIM118 - a file, not a mapping
+                    split = layout.split_call(key)
+                    if split is None:
+                        raise CorruptRecordingError(f"{self.path / path}: tensor {key!r} names no call")
+                    versions.setdefault(split[0], []).append((split[1], path))
+        return {name: sorted(found) for name, found in versions.items()}
+
+    # Reading and checking.
+
+    def _read(
+        self,
+        name: str,
+        key: str,
+        shape: tuple[int | None, ...] | None,
+        site: Site | None = None,
+        needs: Level = "maps",
+    ) -> Array:
+        """A tensor of a file of the run, of the shape that it must have (None: any)."""
+        file = self._file(name)
+        if key not in file:
+            raise self._not_kept(repr(key), site, needs)
+        found = file.shape(key)
+        if shape is not None and (
+            len(found) != len(shape)
+            or any(want not in (None, have) for want, have in zip(shape, found, strict=True))
+        ):
+            wanted = ", ".join("any" if size is None else str(size) for size in shape)
+            raise CorruptRecordingError(
+                f"{file.path}: {key!r} has shape {list(found)} where [{wanted}] is due"
+            )
+        return file.read(key)
+
+    def _open_file(self, name: str) -> TensorFile:
+        path = self._checked_path(name)
+        file = TensorFile(path, sealed=True)
+        belongs = {"run": self.manifest.id, "file": name}
+        if {key: file.metadata.get(key) for key in belongs} != belongs:
+            of = f"{file.metadata.get('file')} of run {file.metadata.get('run')}"
+            raise CorruptRecordingError(f"{path}: this is {of}, which strayed here")
+        return file
+
+    def _picture(self, name: str) -> Image.Image:
+        path = self._checked_path(name)
+        try:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != self._files[name].sha256:
+                raise CorruptRecordingError(f"{path} was damaged or changed after it was written")
+            with Image.open(io.BytesIO(content)) as picture:
+                return picture.convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise CorruptRecordingError(f"{path} cannot be read: {error}") from error
+
+    def _checked_path(self, name: str) -> Path:
+        """Path of a file of the manifest: of the size it names, and no link that leads out of the folder."""
+        known: FileHash | None = self._files.get(name)
+        path = self.path / name
+        if known is None:
+            raise CorruptRecordingError(f"{path} is not among the files of the manifest")
+        try:
+            inside = path.resolve(strict=True).is_relative_to(self.path.resolve())
+            size = path.stat().st_size
+        except OSError as error:
+            raise CorruptRecordingError(f"{path} cannot be read: {error.strerror or error}") from error
+        if not inside:
+            raise CorruptRecordingError(f"{path} is a link that leads out of the run folder")
+        if size != known.bytes:
+            raise CorruptRecordingError(f"{path} has {size} bytes; {known.bytes} were written")
+        return path
+
+    def _not_kept(self, what: str, site: Site | None, needs: Level) -> NotKeptError:
+        keep = self.manifest.keep
+        if site is not None and site.name not in keep.sites:
+            return NotKeptError(
+                f"{site.name} was not kept in this run, which kept {listed(keep.sites) or 'no site'}; "
+                "record again with it among the sites"
+            )
+        order: tuple[Level, ...] = ("maps", "cross", "qk")
+        if order.index(keep.level) < order.index(needs):
+            return NotKeptError(
+                f"{what} was not kept: this run was recorded with keep={keep.level!r}; "
+                f"record again with keep={needs!r}"
+            )
+        return NotKeptError(f"this run does not hold {what}")
+
+    def __repr__(self) -> str:
+        state = "" if self.complete else ", incomplete"
+        level = self.manifest.keep.level
+        return f"<Recording {self.manifest.id}: {len(self._steps)} steps, keep={level!r}{state}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Mapped files do not travel between processes; they are opened again there.
+        return type(self), (self.path, self.manifest)
+
+
+def _without_lost_steps(folder: Path, manifest: Manifest) -> Manifest:
+    """An interrupted run without the last steps whose files a power failure took: to its last whole step."""
+    steps = list(manifest.steps)
+    while steps and not all(_is_whole(folder / file.path, file) for file in steps[-1].files):
+        steps.pop()
+    return manifest if len(steps) == len(manifest.steps) else manifest.model_copy(update={"steps": steps})
+
+
+def _is_whole(path: Path, file: FileHash) -> bool:
+    try:
+        return path.stat().st_size == file.bytes
+    except OSError:
+        return False
+
+
+def _no_run(folder: Path) -> str:
+    """What is wrong with a path that holds no run, and runs nearby that may be meant."""
+    if folder.is_dir():
+        return f"{folder} is no run: it has no {layout.MANIFEST}"
+    try:
+        runs = sorted(path.parent.name for path in folder.parent.glob(f"*/{layout.MANIFEST}"))
+    except OSError:
+        runs = []
+    near = listed(near_first(folder.name, runs), 3)
+    return f"there is no run {folder}" + (f"; {folder.parent} has: {near}" if near else "")

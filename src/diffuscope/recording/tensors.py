@@ -1,0 +1,276 @@
+"""safetensors files: written atomically, read memory-mapped, checked tensor by tensor.
+
+The format is that of https://github.com/huggingface/safetensors (format section of its README): eight bytes
+of header length, a JSON header, then the tensors without gaps, little-endian. Reading is done here and not by
+the package's own `safetensors.numpy`, for three reasons: tensors are mapped, not copied; bfloat16 is read
+(through `ml_dtypes`, which NumPy lacks); and a damaged file gives `CorruptRecordingError` and nothing else.
+
+Beside the tensors, files written here carry a checksum for each in their metadata (key ``crc32/<tensor>``),
+over its name, type, shape and bytes. So one tensor can be checked without reading the rest of a large file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from diffuscope.errors import CorruptRecordingError
+from diffuscope.recording.files import Buffer, write_atomic
+
+Array = NDArray[Any]
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+"""Name of a type in the header to its NumPy type."""
+
+MAX_HEADER = 100_000_000
+"""Longest header that is read, the limit of the format's own library."""
+
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_ALIGNMENT = 64
+_CHECKSUM = "crc32/"
+
+
+class _Entry(NamedTuple):
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+def safetensors_parts(
+    tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+) -> Iterator[Buffer]:
+    """The bytes of a safetensors file, piece by piece, without copying what is contiguous already.
+
+    Args:
+        tensors: name to array, of any layout and byte order; stored row-major and little-endian.
+        metadata: text to text, beside the checksums.
+
+    Raises:
+        TypeError: an array of a type that the format does not hold (complex, object, …).
+    """
+    plain = {name: _plain(name, array) for name, array in tensors.items()}
+    # Larger items first keeps every tensor aligned to its own items, so that mapped arrays need no copy.
+    order = sorted(plain, key=lambda name: (-plain[name].itemsize, name))
+    notes = dict(metadata or {})
+    entries: dict[str, Any] = {}
+    offset = 0
+    for name in order:
+        array = plain[name]
+        entries[name] = {
+            "dtype": _NAMES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+        notes[_CHECKSUM + name] = _checksum(name, _NAMES[array.dtype], array.shape, _bytes(array))
+    header = json.dumps(
+        {"__metadata__": notes, **entries}, ensure_ascii=False, separators=(",", ":")
+    ).encode()
+    header += b" " * (-(8 + len(header)) % _ALIGNMENT)
+    yield len(header).to_bytes(8, "little") + header
+    for name in order:
+        yield _bytes(plain[name])
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file atomically, with a checksum for each tensor; see `safetensors_parts`.
+
+    Raises:
+        OSError: it could not be written; nothing is left behind.
+        TypeError: an array of a type that the format does not hold.
+    """
+    write_atomic(path, safetensors_parts(tensors, metadata))
+
+
+class TensorFile:
+    """A safetensors file, mapped into memory: opening reads the header alone, reading a tensor touches its
+    pages alone.
+
+    Arrays keep the mapping alive, so they outlive this object. The file must not be truncated while it is
+    mapped; nothing in this package does that, since files are replaced and never rewritten in place.
+
+    Attributes:
+        path: of the file.
+        metadata: text to text from the header, checksums left out.
+    """
+
+    def __init__(self, path: str | Path, *, sealed: bool = False) -> None:
+        """Open a file.
+
+        Args:
+            path: of the file.
+            sealed: whether every tensor must have a checksum, as in files that `write_safetensors` wrote.
+
+        Raises:
+            CorruptRecordingError: it is missing, cut short, or its header is not that of a safetensors file.
+        """
+        self.path = Path(path)
+        self._map = self._mapped()
+        notes, self._entries, self._begin = self._read_header()
+        self._checksums = {
+            key.removeprefix(_CHECKSUM): value for key, value in notes.items() if key.startswith(_CHECKSUM)
+        }
+        self.metadata = {key: value for key, value in notes.items() if not key.startswith(_CHECKSUM)}
+        if sealed and self._checksums.keys() != self._entries.keys():
+            raise self._corrupt("tensors and checksums do not belong together")
+        self._checked: set[str] = set()
+
+    def keys(self) -> tuple[str, ...]:
+        """Names of the tensors, as the header orders them."""
+        return tuple(self._entries)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of a tensor. Raises KeyError if there is none of that name."""
+        return self._entries[key].shape
+
+    def dtype(self, key: str) -> np.dtype[Any]:
+        """NumPy type of a tensor. Raises KeyError if there is none of that name."""
+        return DTYPES[self._entries[key].dtype]
+
+    def read(self, key: str) -> Array:
+        """A tensor without a copy: read-only, backed by the file.
+
+        The first read of a tensor checks its checksum, where the file has one.
+
+        Raises:
+            KeyError: there is no tensor of that name.
+            CorruptRecordingError: its bytes are not those that were written.
+        """
+        entry = self._entries[key]
+        raw = memoryview(self._map)[self._begin + entry.start : self._begin + entry.stop]
+        if key not in self._checked:
+            self._check(key, entry, raw)
+            self._checked.add(key)
+        return np.frombuffer(raw, dtype=DTYPES[entry.dtype]).reshape(entry.shape)
+
+    def _check(self, key: str, entry: _Entry, raw: memoryview) -> None:
+        expected = self._checksums.get(key)
+        if expected is not None and expected != _checksum(key, entry.dtype, entry.shape, raw):
+            raise self._corrupt(f"tensor {key!r} is damaged")
+        # Any other byte in a NumPy bool is undefined behaviour.
+        if entry.dtype == "BOOL" and raw.nbytes and np.frombuffer(raw, np.uint8).max() > 1:
+            raise self._corrupt(f"tensor {key!r} holds bytes that are no booleans")
+
+    def _mapped(self) -> mmap.mmap:
+        try:
+            with self.path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < 8:
+                    raise self._corrupt("it is too short to be a safetensors file")
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            raise self._corrupt("the file is missing") from None
+        except (OSError, ValueError) as error:
+            raise self._corrupt(f"it cannot be read: {error}") from error
+
+    def _read_header(self) -> tuple[dict[str, str], dict[str, _Entry], int]:
+        """Metadata, entries, and where the tensors begin; every claim of the header is checked."""
+        length = int.from_bytes(self._map[:8], "little")
+        begin = 8 + length
+        if length > MAX_HEADER or begin > len(self._map):
+            raise self._corrupt("its header is longer than the file")
+        try:
+            header = json.loads(self._map[8:begin].decode(), object_pairs_hook=_without_repetition)
+        # A deeply nested header exhausts the parser's stack; a number of thousands of digits is refused by
+        # int().
+        except (ValueError, RecursionError) as error:
+            raise self._corrupt(f"its header is no JSON: {error}") from error
+        if not isinstance(header, dict):
+            raise self._corrupt("its header is no JSON object")
+        notes = header.pop("__metadata__", {})
+        if not isinstance(notes, dict) or not all(isinstance(value, str) for value in notes.values()):
+            raise self._corrupt("its metadata is not text to text")
+        entries = {name: self._entry(name, value) for name, value in header.items()}
+        end = 0
+        for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].stop)):
+            if entry.start != end:
+                raise self._corrupt(f"tensor {name!r} does not begin where the one before it ends")
+            end = entry.stop
+        if begin + end != len(self._map):
+            raise self._corrupt(f"its tensors take {end} bytes, and it has {len(self._map) - begin}")
+        return notes, entries, begin
+
+    def _entry(self, name: str, value: object) -> _Entry:
+        if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
+            raise self._corrupt(
+                f"tensor {name!r} is described by something else than type, shape and offsets"
+            )
+        dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+        if not isinstance(dtype, str) or dtype not in DTYPES:
+            raise self._corrupt(f"tensor {name!r} is of type {dtype!r}, which is not read here")
+        if not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2 or len(shape) > 32:
+            raise self._corrupt(f"tensor {name!r} has a shape or offsets that are no counts")
+        start, stop = offsets
+        if stop - start != math.prod(shape) * DTYPES[dtype].itemsize:
+            raise self._corrupt(f"tensor {name!r} of shape {shape} cannot have {stop - start} bytes")
+        return _Entry(dtype, tuple(shape), start, stop)
+
+    def _corrupt(self, what: str) -> CorruptRecordingError:
+        return CorruptRecordingError(f"{self.path}: {what}")
+
+
+def _plain(name: str, array: Array) -> Array:
+    """Row-major and little-endian, the same array where it is so already."""
+    array = np.asarray(array)
+    if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and not _little()):
+        array = array.astype(array.dtype.newbyteorder("<"))
+    if array.dtype not in _NAMES:
+        raise TypeError(f"tensor {name!r} is of type {array.dtype}, which safetensors does not hold")
+    # `ascontiguousarray` makes a vector of a scalar.
+    return np.ascontiguousarray(array).reshape(array.shape)
+
+
+def _little() -> bool:
+    return np.little_endian
+
+
+def _bytes(array: Array) -> memoryview:
+    """The array's memory. As uint8, since the buffer protocol does not know bfloat16."""
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _checksum(name: str, dtype: str, shape: tuple[int, ...], raw: memoryview) -> str:
+    # The description is covered too: the same bytes in another shape would be another map.
+    described = zlib.crc32(f"{name} {dtype} {','.join(map(str, shape))} ".encode(errors="surrogatepass"))
+    return f"{zlib.crc32(raw, described):08x}"
+
+
+def _are_counts(values: object) -> bool:
+    # JSON's true is an int to isinstance; 2**63 bounds what can be multiplied without growing out of hand.
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name stands twice")
+    return made

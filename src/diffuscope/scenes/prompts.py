@@ -1,0 +1,116 @@
+"""The standard held-out prompts, and words that the drawn world does not know.
+
+The prompts come from the held-out side of the split, by a fixed seed, so that every evaluation asks the same.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+import numpy as np
+
+from diffuscope.scenes.grammar import Description, Split, sample_split
+from diffuscope.scenes.vocabulary import COLOURS, NOUNS, PLACES, RELATIONS, SIZE_WORDS, known_words
+
+STANDARD_SEED = 20_240_601
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A caption and what it means."""
+
+    text: str
+    description: Description
+
+
+def standard_prompts(
+    number: int = 200,
+    *,
+    split: Split = "held-out",
+    count: int | None = None,
+    places: bool | None = None,
+    seed: int = STANDARD_SEED,
+) -> tuple[Prompt, ...]:
+    """Distinct prompts, the same for the same arguments; the first k of a longer list are the shorter list.
+
+    They are held out unless `split` says "train". One prompt in three names one thing, the others two, with the five
+    relations in turn; `count` (1 or 2) fixes the number of things. About four in five name a place; `places` True or
+    False asks for one in all or in none. Only few pairs of colour and noun are held out for a thing alone: prompts
+    with one thing differ in size, place and phrasing more than in these (see `Description.key`).
+    Raises `ValueError` for a number below 0, a count other than 1 or 2, or more prompts than there are.
+    """
+    if number < 0 or count not in (None, 1, 2):
+        raise ValueError(f"number must be at least 0 and count 1, 2 or None, got {number} and {count}")
+    rng = np.random.default_rng(seed)
+    relations = list(RELATIONS)
+    prompts: dict[str, Prompt] = {}
+    seen: set[Description] = set()
+    pairs = misses = 0
+    while len(prompts) < number:
+        things = count or (1 if len(prompts) % 3 == 0 else 2)
+        description = sample_split(rng, split, count=things)
+        if places is not None and (description.place is not None) != places:
+            place = list(PLACES)[rng.integers(len(PLACES))] if places else None
+            description = replace(description, place=place)
+        text = description.caption(rng)
+        fresh = text not in prompts and description not in seen
+        if not fresh or (things == 2 and description.relation != relations[pairs % len(relations)]):
+            misses += 1
+            if misses > 1000 * (number + 10):
+                raise ValueError(f"there are fewer than {number} {split} prompts of this kind")
+            continue
+        seen.add(description)
+        prompts[text] = Prompt(text, description)
+        pairs += things == 2
+    return tuple(prompts.values())
+
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+# What people write for the world's own words and spelling alone would not find.
+_SYNONYMS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("ball", "disc", "disk", "dot", "sphere", "sun", "round", "oval"), ("circle",)),
+    **dict.fromkeys(("box", "cube", "rectangle", "block"), ("square",)),
+    **dict.fromkeys(("pyramid", "cone", "wedge"), ("triangle",)),
+    **dict.fromkeys(("plus",), ("cross",)),
+    **dict.fromkeys(("donut", "doughnut", "hoop", "wheel", "torus"), ("ring",)),
+    **dict.fromkeys(("crescent",), ("moon",)),
+    **dict.fromkeys(("home", "hut", "building", "cottage", "cabin", "barn"), ("house",)),
+    **dict.fromkeys(("pine", "fir", "oak", "plant", "bush"), ("tree",)),
+    **dict.fromkeys(("rose", "daisy", "tulip", "blossom"), ("flower",)),
+    **dict.fromkeys(("crimson", "scarlet", "ruby", "maroon"), ("red",)),
+    **dict.fromkeys(("gold", "golden", "amber"), ("yellow", "orange")),
+    **dict.fromkeys(("emerald", "lime", "olive"), ("green",)),
+    **dict.fromkeys(("navy", "azure", "cyan", "teal", "turquoise"), ("blue",)),
+    **dict.fromkeys(("violet", "lilac", "indigo"), ("purple",)),
+    **dict.fromkeys(("magenta", "rose-coloured"), ("pink",)),
+    **dict.fromkeys(("little", "tiny", "mini", "short"), ("small",)),
+    **dict.fromkeys(("large", "huge", "giant", "great", "tall", "enormous"), ("big",)),
+    **dict.fromkeys(("ocean", "water", "beach", "lake"), ("sea",)),
+    **dict.fromkeys(("grass", "field", "lawn", "garden", "park"), ("meadow",)),
+    **dict.fromkeys(("sand", "dune", "dunes"), ("desert",)),
+    **dict.fromkeys(("winter", "ice", "snowy"), ("snow",)),
+    **dict.fromkeys(("dark", "evening", "midnight"), ("night",)),
+    **dict.fromkeys(("clouds", "air"), ("sky",)),
+    **dict.fromkeys(("over",), ("above",)),
+    **dict.fromkeys(("under", "beneath", "underneath"), ("below",)),
+}
+
+
+def near_words(text: str) -> list[tuple[str, tuple[str, ...]]]:
+    """The words of `text` that the drawn world does not know, each once and in order, with known words near them.
+
+    Near is a listed synonym, else up to three words of similar spelling; the tuple is empty where nothing is near.
+    """
+    known = known_words()
+    telling = [*NOUNS, *COLOURS, *SIZE_WORDS, *PLACES, "left", "right", "above", "below", "and"]
+    unknown: dict[str, tuple[str, ...]] = {}
+    for word in _WORD.findall(text.lower()):
+        if word in known or word in unknown:
+            continue
+        single = word.removesuffix("s")
+        meant = _SYNONYMS.get(word) or _SYNONYMS.get(single)
+        unknown[word] = meant or tuple(get_close_matches(single, telling, n=3, cutoff=0.65))
+    return list(unknown.items())

@@ -1,0 +1,179 @@
+"""Stage 3: the denoiser (diffusers `UNet2DConditionModel`), trained on latents with the denoising loss alone.
+
+v-prediction (Salimans & Ho 2022, section 4 and appendix D) with min-SNR weighting, gamma 5 (Hang et al. 2023,
+section 3.4, for v: min(SNR, gamma) / (SNR + 1)). Captions are phrased afresh each time a latent is seen; one in ten is
+empty, for classifier-free guidance (Ho & Salimans 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from training import data
+from training.loop import Schedule, train
+from training.text import tokenise
+
+BATCH = 16
+
+SHEET = (
+    "a red circle left of a blue square in the snow",
+    "a yellow star above a green house in a meadow",
+    "a big purple heart at night",
+    "a white moon right of an orange tree in the desert",
+    "a pink cross below a red ring in the sky",
+    "a green triangle and a white circle in the sea",
+    "a blue heart left of a yellow star at night",
+    "a small orange square above a purple flower in the snow",
+)
+
+
+def build() -> UNet2DConditionModel:
+    """Three grids (16, 8, 4), cross-attention at every one, 4 heads at the widest and 8 at the others."""
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("CrossAttnDownBlock2D",) * 3,
+        up_block_types=("CrossAttnUpBlock2D",) * 3,
+        block_out_channels=(64, 128, 192),
+        layers_per_block=1,
+        cross_attention_dim=128,
+        # In diffusers this argument is the number of heads (see the note in UNet2DConditionModel.__init__).
+        attention_head_dim=(4, 8, 8),
+        norm_num_groups=16,
+    )
+
+
+def scheduler() -> DDIMScheduler:
+    """Noise schedule. It ends at a signal share of 1 % of the amplitude: with Stable Diffusion's own end (7 %) the mean
+    of a 16x16 latent would still shine through the noise that a picture is started from."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.022,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        steps_offset=0,
+    )
+
+
+@torch.no_grad()
+def latents(work: Path, vae: AutoencoderKL, count: int, seed: int, device: torch.device) -> torch.Tensor:
+    """Latents of the first `count` training scenes, `[scene, 4, 16, 16]`, computed once and kept."""
+    file = work / "latents.safetensors"
+    done = load_file(file)["latents"] if file.exists() else torch.zeros(0, 4, 16, 16)
+    while len(done) < count:
+        part = range(len(done), min(len(done) + 4096, count))
+        new = []
+        for start in range(part.start, part.stop, 32):
+            images = data.pictures(seed, range(start, min(start + 32, part.stop)))
+            new.append(vae.encode(data.to_tensor(images).to(device)).latent_dist.mean.cpu())
+        done = torch.cat([done, *new])
+        save_file({"latents": done}, file)
+        print(f"latents: {len(done)} of {count}", flush=True)
+    return done[:count]
+
+
+class Painter(nn.Module):
+    """What is trained together: the denoiser and the text encoder that speaks to it."""
+
+    def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
+        super().__init__()
+        self.unet = unet
+        self.text_encoder = text_encoder
+
+
+def pipeline(painter: Painter, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
+    """The parts as an ordinary Stable Diffusion pipeline."""
+    pipe = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=painter.text_encoder,
+        tokenizer=tokenizer,
+        unet=painter.unet,
+        scheduler=scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _captions(seed: int, count: int, step: int) -> Iterator[tuple[int, str]]:
+    rng = np.random.default_rng([seed, 99, step])
+    for _ in range(BATCH):
+        index = int(rng.integers(count))
+        if rng.random() < 0.1:
+            yield index, ""
+        else:
+            description, _, _ = data.scene(seed, index)
+            yield index, description.caption(rng)
+
+
+def fit(
+    work: Path,
+    minutes: float,
+    seed: int,
+    device: torch.device,
+    vae: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    text_encoder: CLIPTextModel,
+    *,
+    scenes: int = 24_000,
+) -> Painter:
+    """Train and return the denoiser and text encoder with averaged weights."""
+    torch.manual_seed(seed)
+    painter = Painter(build(), text_encoder).to(device)
+    kept = latents(work, vae, scenes, seed, device)
+    alphas = scheduler().alphas_cumprod.to(device)
+
+    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        indices, captions = zip(*_captions(seed, len(kept), step), strict=True)
+        clean = kept[list(indices)].to(device)
+        ids = tokenise(tokenizer, list(captions)).to(device)
+        noise = torch.randn(clean.shape).to(device)
+        # One timestep from each of BATCH equal strata: the same distribution with less variance.
+        strata = (torch.arange(BATCH) + torch.rand(BATCH)) / BATCH
+        timesteps = (strata * 1000).long().to(device)
+        alpha = alphas[timesteps].view(-1, 1, 1, 1)
+        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+        target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+        states = painter.text_encoder(ids).last_hidden_state
+        output = painter.unet(noisy, timesteps, states).sample
+        error = (output - target).square().mean(dim=(1, 2, 3))
+        snr = (alpha / (1 - alpha)).flatten()
+        weight = snr.clamp(max=5) / (snr + 1)
+        return (weight * error).mean(), {"error": float(error.detach().mean())}
+
+    probe = Painter(build(), type(text_encoder)(text_encoder.config)).to(device).eval()
+    pipe = pipeline(probe, vae, tokenizer)
+
+    def look(step: int, weights: dict[str, torch.Tensor]) -> dict[str, float]:
+        probe.load_state_dict(weights)
+        rows = []
+        for number in range(2):
+            generator = torch.Generator("cpu").manual_seed(number)
+            made = pipe(
+                list(SHEET), num_inference_steps=20, guidance_scale=4.0, generator=generator, output_type="np"
+            )
+            rows.append(np.concatenate(list((made.images * 255).round().astype(np.uint8)), axis=1))
+        Image.fromarray(np.concatenate(rows)).save(work / f"denoiser-{step:06d}.png")
+        print(f"denoiser: step {step}", flush=True)
+        return {}
+
+    schedule = Schedule(minutes=minutes, peak=7e-4, hold=0.45, floor=0.02, average=0.9993, warmup=200)
+    weights = train("denoiser", painter, loss, schedule, work, seed=seed, look=look, look_minutes=10.0)
+    probe.load_state_dict(weights)
+    return probe

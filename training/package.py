@@ -1,0 +1,44 @@
+"""Stage 5: the parts as one model folder in diffusers layout, in half precision, ready to ship."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from training.denoiser import Painter, pipeline
+
+LIMIT = 32 * 1024 * 1024
+"""Bytes that the shipped model may take."""
+
+
+def package(target: Path, painter: Painter, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> int:
+    """Write the model to `target` and return its size in bytes.
+
+    Raises:
+        ValueError: the model is larger than may be shipped.
+    """
+    pipe = pipeline(painter, vae, tokenizer).to(torch.float16)
+    fresh = target.with_name(target.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    pipe.save_pretrained(fresh, safe_serialization=True)
+    size = sum(file.stat().st_size for file in fresh.rglob("*") if file.is_file())
+    if size > LIMIT:
+        raise ValueError(f"the model takes {size} bytes, more than the {LIMIT} that are shipped")
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+    return size
+
+
+def latest(work: Path, device: torch.device) -> tuple[Painter, CLIPTokenizer]:
+    """The denoiser and text encoder with averaged weights, as trained so far."""
+    from training import checkpoint, denoiser
+
+    tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
+    encoder = CLIPTextModel.from_pretrained(work / "text_encoder")
+    painter = Painter(denoiser.build(), encoder)
+    painter.load_state_dict(checkpoint.load(work / "denoiser.safetensors")["average"])
+    return painter.to(device).eval(), tokenizer
