@@ -23,6 +23,7 @@ from diffuscope.errors import (
     SizeError,
     UnknownWordError,
 )
+from diffuscope.recording import Recording
 from diffuscope.run import Run, open
 from diffuscope.selection import Selection
 
@@ -53,21 +54,10 @@ def truth():
 
 
 def grow(array, size):
-    """Bilinear growth by a whole factor, written cell by cell: independent of the package's matrices."""
-    factor = size[0] // array.shape[0]
-    out = np.zeros(size)
-    for y in range(size[0]):
-        for x in range(size[1]):
-            v, u = (y + 0.5) / factor - 0.5, (x + 0.5) / factor - 0.5
-            top, left = int(np.floor(v)), int(np.floor(u))
-            for row, wy in ((top, 1 - (v - top)), (top + 1, v - top)):
-                for column, wx in ((left, 1 - (u - left)), (left + 1, u - left)):
-                    row_, column_ = (
-                        np.clip(row, 0, array.shape[0] - 1),
-                        np.clip(column, 0, array.shape[1] - 1),
-                    )
-                    out[y, x] += wy * wx * array[row_, column_]
-    return out
+    """Bilinear growth with clamped edges by `np.interp`: independent of the package's matrices."""
+    at = [(np.arange(new) + 0.5) * old / new - 0.5 for old, new in zip(array.shape, size, strict=True)]
+    wide = np.array([np.interp(at[1], np.arange(array.shape[1]), row) for row in array])
+    return np.array([np.interp(at[0], np.arange(array.shape[0]), column) for column in wide.T]).T
 
 
 def expected(
@@ -457,3 +447,12 @@ def test_opening_and_mapping_needs_no_torch(folder):
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     peak, loaded = json.loads(out.stdout)
     assert loaded == [] and peak == list(Run.open(folder).word("circle").map().peak)
+
+
+def test_steps_that_were_not_recorded_are_named_and_never_skipped(run, truth):
+    kept = [step for step in run.steps if step.index in (0, 2, 4)]
+    some = Run(Recording(run.path, run.manifest.model_copy(update={"steps": kept})))
+    assert some.word("circle").steps().steps == (0, 2, 4)
+    assert agrees(some.word("circle").map([2, 4]).array, expected(truth, CIRCLE, steps=[2, 4]))
+    with pytest.raises(SelectionError, match="1, 3"):
+        some.word("circle").map("0:5")

@@ -63,7 +63,7 @@ def main() -> None:
         size = package.package(options.out, painter, autoencoder.load(work, device), tokenizer)
         print(f"wrote {options.out} ({size / 1e6:.1f} MB)")
     if "report" in stages:
-        report.write(work, options.out)
+        report.write(work)
 
 
 if __name__ == "__main__":

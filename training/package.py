@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -25,12 +27,26 @@ def package(target: Path, painter: Painter, vae: AutoencoderKL, tokenizer: CLIPT
     fresh = target.with_name(target.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     pipe.save_pretrained(fresh, safe_serialization=True)
+    # transformers opens a model in the dtype that its configuration names, diffusers in float32: said here, so that
+    # `from_pretrained(folder)` without a dtype gives parts that fit together.
+    config = fresh / "text_encoder" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "float32"}, indent=2) + "\n")
     size = sum(file.stat().st_size for file in fresh.rglob("*") if file.is_file())
     if size > LIMIT:
         raise ValueError(f"the model takes {size} bytes, more than the {LIMIT} that are shipped")
+    (fresh / "SHA256SUMS").write_text(checksums(fresh))
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
     return size
+
+
+def checksums(folder: Path) -> str:
+    """One line a file, `<sha256>  <path>`, as `sha256sum -c` reads it."""
+    lines = []
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "SHA256SUMS"):
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        lines.append(f"{digest}  {file.relative_to(folder).as_posix()}\n")
+    return "".join(lines)
 
 
 def latest(work: Path, device: torch.device) -> tuple[Painter, CLIPTokenizer]:

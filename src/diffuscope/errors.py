@@ -14,8 +14,8 @@
     ├── MissingExtraError (+ ImportError)            an optional dependency is not installed
     ├── RecordingError                               a recording cannot be read or computed with
     │   ├── CorruptRecordingError                    a file is damaged, missing, or not what the manifest says
-    │   └── SchemaVersionError                       the manifest is of a version that this release does not
-    know └── CaptureError                                 the running model could not be recorded whole
+    │   └── SchemaVersionError                       the manifest is of a later release
+    └── CaptureError                                 the running model could not be recorded whole
         ├── CoverageError                            an attention site was not seen
         └── UnsupportedAttentionError                a site attends in a way that a recording cannot hold
 
@@ -183,7 +183,7 @@ class CoverageError(CaptureError):
         super().__init__(
             f"attention was not seen in call {call} at {len(self.missing)} of the model's sites "
             f"({listed(self.missing)}); it needs PyTorch's scaled_dot_product_attention: undo "
-            "attention slicing, set_default_attn_processor, xformers, flash or sage backends and caching hooks"
+            "attention slicing, set_default_attn_processor, xformers, flash or sage backends, caching hooks"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

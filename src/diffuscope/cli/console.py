@@ -21,6 +21,10 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
+
+UNLIMITED = 100_000
+"""Columns of a file or pipe: tables are as wide as they need."""
 
 OnStep = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
@@ -28,7 +32,8 @@ OnStep = Callable[[int, int], None]
 
 def stdout() -> Console:
     """Console for results. Text is data: no markup, no highlighting, no wrapping of paths."""
-    return Console(file=sys.stdout, markup=False, highlight=False, soft_wrap=True)
+    width = None if sys.stdout.isatty() else UNLIMITED
+    return Console(file=sys.stdout, markup=False, highlight=False, soft_wrap=True, width=width)
 
 
 def stderr() -> Console:
@@ -64,12 +69,10 @@ def _finite(value: Any) -> Any:
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Two columns, name and value."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in facts:
-        grid.add_row(name, value)
-    stdout().print(grid)
+    pairs = list(facts)
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        stdout().print(Text(f"{name:<{width}}  ", style="dim").append(value, style="not dim"))
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
@@ -122,4 +125,5 @@ def _program() -> str:
     found = shutil.which("diffuscope")
     if found is not None and Path(found).resolve() == called.resolve():
         return "diffuscope"
-    return os.path.relpath(called)
+    near = called.absolute().is_relative_to(Path.cwd())
+    return os.path.relpath(called) if near else str(called.absolute())

@@ -1,5 +1,6 @@
 """`diffuscope record`: generate a picture and keep what every attention head looked at."""
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,8 +108,11 @@ def command(
 def record(prompt: str, *, model: str, device: str | None, out: Path, **settings: Any) -> "list[Run]":
     """Load the model and record, with progress and warnings on stderr; `settings` are `Lens.record`'s."""
     from diffuscope import Lens  # only here: everything but recording works without torch
+    from diffuscope.engine.quiet import quiet_libraries
 
-    with spinner(f"loading {model}"):
+    quiet_libraries()
+    on_disk = "/" not in model or Path(model).exists()
+    with spinner(f"loading {model}") if on_disk else nullcontext():  # a download shows its own bars
         lens = Lens.load(model, device=device)
     before = run_folders(out)
     try:

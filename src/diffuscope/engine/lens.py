@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import secrets
 import time
@@ -38,7 +39,8 @@ from diffuscope.selection import Selection
 
 Progress = Callable[[int, int], None]
 
-DEFAULT_STEPS, DEFAULT_GUIDANCE = 25, 5.0
+SHIPPED_STEPS, SHIPPED_GUIDANCE = 25, 4.0
+"""What the shipped model is used and measured with; other models have their pipeline's own defaults."""
 
 
 class Lens:
@@ -98,8 +100,8 @@ class Lens:
             prompt: what to draw.
             negative_prompt: what guidance moves away from; the empty prompt by default.
             seed: of the first noise. Picture `i` of several has the seed `seed + i`.
-            steps: number of scheduler steps.
-            guidance_scale: weight of classifier-free guidance; 1 or less means none.
+            steps: number of scheduler steps; the pipeline's own default where none is given (shipped model: 25).
+            guidance_scale: weight of classifier-free guidance; 1 or less means none. Default as for `steps`.
             width, height: of the picture in pixels.
             images_per_prompt: how many pictures; each gets a run folder of its own.
             keep: `maps`, `cross` or `qk`: what is kept. `qk` by default.
@@ -115,8 +117,8 @@ class Lens:
             PromptError, SizeError, SelectionError, RunFolderError, InputError: bad input, before anything runs.
             CaptureError: the model's attention could not be recorded whole; what was recorded stays readable.
         """
-        steps = DEFAULT_STEPS if steps is None else steps
-        guidance = DEFAULT_GUIDANCE if guidance_scale is None else guidance_scale
+        steps = self._default("num_inference_steps", SHIPPED_STEPS) if steps is None else steps
+        guidance = self._default("guidance_scale", SHIPPED_GUIDANCE) if guidance_scale is None else guidance_scale
         level: Level = "qk" if keep is None else keep
         if level not in LEVELS:
             raise InputError(f"keep={level!r} is no keep level; it is one of {', '.join(LEVELS)}")
@@ -187,6 +189,11 @@ class Lens:
         return runs[0] if images_per_prompt == 1 else runs
 
     # What is checked before anything runs.
+
+    def _default(self, name: str, shipped: Any) -> Any:
+        if self.loaded.id == SHIPPED:
+            return shipped
+        return inspect.signature(self.pipe.__call__).parameters[name].default
 
     def _read(self, prompt: str) -> TextInfo:
         if not prompt.strip():

@@ -47,6 +47,7 @@ class ManifestFile:
         }
         self._steps: list[tuple[Step, str]] = []
         self._files: list[tuple[FileHash, str]] = []
+        self._written = 0
         self._state: dict[str, bool | str | None] = {"complete": False, "stopped": None}
 
     @property
@@ -61,9 +62,14 @@ class ManifestFile:
         )
 
     @property
+    def complete(self) -> bool:
+        """Whether the run was noted to have come to its end."""
+        return bool(self._state["complete"])
+
+    @property
     def whole_steps(self) -> int:
-        """How many steps are named."""
-        return len(self._steps)
+        """How many steps the file on disk names: those that a reader sees now."""
+        return self._written
 
     def add_step(self, step: Step) -> None:
         """Name a step whose files are whole."""
@@ -80,8 +86,9 @@ class ManifestFile:
 
     def write(self) -> None:
         """Write the file atomically. Raises OSError, and leaves the file as it was, if that fails."""
-        # Always flushed: a run whose steps are lost with the power opens up to them; one without a manifest never.
+        # Always flushed: a run that lost its last steps with the power opens; one that lost this does not.
         write_atomic(self.path, [self.text()])
+        self._written = len(self._steps)
 
     def text(self) -> bytes:
         """The file's bytes: one field a line, one step a line, and the seal."""

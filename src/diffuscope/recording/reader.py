@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from bisect import bisect_right
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -72,9 +73,10 @@ class Recording:
             CorruptRecordingError: its manifest is damaged.
         """
         folder = Path(path)
-        if folder.name == layout.MANIFEST and folder.is_file():
+        # `os.path` answers False where `Path` raises: for names too long, and for those no system has.
+        if folder.name == layout.MANIFEST and os.path.isfile(folder):
             folder = folder.parent
-        if not (folder / layout.MANIFEST).is_file():
+        if not os.path.isfile(folder / layout.MANIFEST):
             raise RunNotFoundError(_no_run(folder))
         manifest = read_manifest(folder / layout.MANIFEST)
         return cls(folder, manifest if manifest.complete else _without_lost_steps(folder, manifest))
@@ -358,11 +360,11 @@ def _is_whole(path: Path, file: FileHash) -> bool:
 
 def _no_run(folder: Path) -> str:
     """What is wrong with a path that holds no run, and runs nearby that may be meant."""
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return f"{folder} is no run: it has no {layout.MANIFEST}"
     try:
         runs = sorted(path.parent.name for path in folder.parent.glob(f"*/{layout.MANIFEST}"))
-    except OSError:
+    except (OSError, ValueError):
         runs = []
     near = listed(near_first(folder.name, runs), 3)
     return f"there is no run {folder}" + (f"; {folder.parent} has: {near}" if near else "")

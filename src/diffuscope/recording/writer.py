@@ -35,8 +35,8 @@ MAX_WAITING = 256 * 2**20
 """Bytes of tensors that may wait for the disk; beyond it `RunWriter.write_step` waits."""
 
 FLUSH_EVERY = 1.0
-"""Seconds between flushes of tensors to the device. Flushing each file would take longer than a small model's step;
-what a power failure takes of the last second, the reader leaves out as not whole."""
+"""Seconds between flushes of tensors to the device: each takes longer than a small model's step.
+What a power failure takes of the last second, the reader leaves out as not whole."""
 
 
 class RunWriter:
@@ -61,7 +61,7 @@ class RunWriter:
         self.folder = Path(folder)
         self._claim(manifest)
         self._manifest = ManifestFile(self.folder / layout.MANIFEST, manifest)
-        self._run = manifest.id
+        self._run, self._asked = manifest.id, manifest.sampling.steps
         self._texts = 0
         self._unflushed: list[Path] = []
         self._flushed_at = time.monotonic()
@@ -110,7 +110,7 @@ class RunWriter:
                 self._flush_to_device()
             self._manifest.add_step(step.model_copy(update={"files": files}))
             self._manifest.write()
-            self.event("step", step=step.index, of=self.manifest.sampling.steps)
+            self.event("step", step=step.index, of=self._asked)
 
         self._put(write, sum(array.nbytes for part in (tensors, maps) for array in part.values()))
 
@@ -140,8 +140,7 @@ class RunWriter:
         self._put(lambda: self._manifest.add_file(self._write_picture(name, image)), _size(image))
 
     def event(self, kind: str, **data: Any) -> None:
-        """Append a line to ``events.jsonl`` at once: time (ISO 8601, UTC), kind and data, which must be plain
-        JSON.
+        """Append a line to ``events.jsonl`` at once: time (ISO 8601, UTC), kind, and data, plain JSON.
 
         Raises:
             RunFolderError: it cannot be written.
@@ -185,25 +184,27 @@ class RunWriter:
 
         self._put(close)
         self.flush()
-        self.event("finished")
+        with contextlib.suppress(RunFolderError):  # The run is whole without it.
+            self.event("finished")
         self._close()
 
     def abort(self, reason: str) -> None:
         """Close the run as stopped, with every step that is whole. After `finish` or `abort` it does nothing.
 
-        Raises nothing: it is called on the way out of something worse. On a full disk the last manifest
-            stands.
+        Raises nothing, since it is called on the way out of something worse: on a full disk the last manifest
+        stands as it is.
         """
         if self._closed:
             return
         self._background.close()
-        self._manifest.close(complete=False, stopped=reason)
-        with contextlib.suppress(OSError):
-            self._flush_to_device()
-        with contextlib.suppress(OSError):
-            self._manifest.write()
-        with contextlib.suppress(RunFolderError):
-            self.event("stopped", reason=reason)
+        if not self._manifest.complete:  # Interrupted in `finish` after its last file: then the run is whole.
+            self._manifest.close(complete=False, stopped=reason)
+            with contextlib.suppress(OSError):
+                self._flush_to_device()
+            with contextlib.suppress(OSError):
+                self._manifest.write()
+            with contextlib.suppress(RunFolderError):
+                self.event("stopped", reason=reason)
         self._close()
 
     def __enter__(self) -> Self:
@@ -228,19 +229,19 @@ class RunWriter:
             if os.name == "nt" and self.folder.is_dir():
                 self.folder.rmdir()  # POSIX renames over an empty folder, Windows over none.
             made.rename(self.folder)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a null character in the name.
             shutil.rmtree(made, ignore_errors=True)
-            if self.folder.is_dir() and any(self.folder.iterdir()):
+            if os.path.isdir(self.folder) and any(self.folder.iterdir()):
                 raise RunFolderError(
                     f"{self.folder} holds something already; a run needs a folder of its own"
                 ) from error
-            raise RunFolderError(f"cannot write a run to {self.folder}: {error.strerror or error}") from error
+            raise self._cannot(error, steps=0) from error
 
     def _open_events(self) -> TextIO:
         try:
             return (self.folder / layout.EVENTS).open("a", encoding="utf-8")
         except OSError as error:
-            raise RunFolderError(f"cannot write a run to {self.folder}: {error.strerror or error}") from error
+            raise self._cannot(error, steps=0) from error
 
     def _put(self, job: Callable[[], None], nbytes: int = 0) -> None:
         if self._closed:
@@ -280,11 +281,11 @@ class RunWriter:
         self._unflushed.clear()
         self._flushed_at = time.monotonic()
 
-    def _cannot(self, error: Exception) -> RunFolderError:
+    def _cannot(self, error: Exception, steps: int | None = None) -> RunFolderError:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        steps = self._manifest.whole_steps
-        kept = f"; its first {steps} steps are whole and stay readable" if steps else ""
-        return RunFolderError(f"cannot write to {self.folder}: {why}{kept}")
+        steps = self._manifest.whole_steps if steps is None else steps
+        kept = f"; the first {steps} of its steps stay readable" if steps else ""
+        return RunFolderError(f"cannot write a run to {self.folder}: {why}{kept}")
 
 
 def _size(image: Image.Image) -> int:

@@ -10,21 +10,21 @@ each noun's drawing over each region.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from diffuscope.errors import SizeError
 from diffuscope.scenes.grammar import SIDE
 from diffuscope.scenes.judge_places import Setting, fit_place
 from diffuscope.scenes.judge_regions import DETAIL, PALETTE, PALETTE_LAB, Mask, Region, find_regions
 from diffuscope.scenes.judge_shapes import Fit, gather, match
-from diffuscope.scenes.lab import to_lab
+from diffuscope.scenes.lab import Floats, dot, to_lab
 from diffuscope.scenes.shapes import BROWN
 from diffuscope.scenes.vocabulary import SIZES
-
-Floats = NDArray[np.float32]
 
 EXPLAINED = 0.6
 """Share of a region that the best drawing must account for, else the noun is not found."""
@@ -112,11 +112,11 @@ def relation_of(first: Found, second: Found) -> str | None:
 def read(image: NDArray[np.uint8] | Image.Image) -> Reading:
     """Read a picture of the drawn world: uint8 sRGB `[y, x, channel]`, or an image, of 128 x 128 pixels.
 
-    Raises `ValueError` for another size, number of channels or type.
+    Raises `SizeError` (a `ValueError`) for another size, number of channels or type.
     """
     pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     if pixels.shape != (SIDE, SIDE, 3) or pixels.dtype != np.uint8:
-        raise ValueError(
+        raise SizeError(
             f"the judge reads uint8 pictures of shape ({SIDE}, {SIDE}, 3), got {pixels.dtype} {pixels.shape}"
         )
     setting = fit_place(pixels)
@@ -201,7 +201,7 @@ def _name(own_colour: Floats, fits: list[Fit], cover: Floats) -> Found:
 def _size(radius: float) -> str | None:
     """The size word of a radius in pixels; None close to the border between two of them."""
     names = list(SIZES)
-    borders = [(SIZES[a][1] + SIZES[b][0]) / 2 for a, b in zip(names, names[1:], strict=False)]
+    borders = [(SIZES[a][1] + SIZES[b][0]) / 2 for a, b in pairwise(names)]
     if any(abs(radius - border) < SIZE_MARGIN for border in borders):
         return None
     return names[sum(radius > border for border in borders)]
@@ -214,13 +214,14 @@ def _cover(difference: Floats, own: Floats, other: Floats, mask: Mask, core: Mas
     """
 
     def towards(colour: Floats) -> Floats:
-        along, length = (np.einsum("yxc,yxc->yx", a, colour) for a in (difference, colour))
-        return np.clip(along / np.maximum(length, 1), 0, 1)
+        share = dot(difference, colour) / np.maximum(dot(colour, colour), 1)
+        return np.asarray(np.clip(share, 0, 1), np.float32)
 
     share = towards(own)
     share = np.where(_swollen(detail), np.maximum(share, towards(other)), share)
     near = _swollen(_swollen(_swollen(mask)))
-    return np.where(near, np.where(core | detail, 1, share), 0).astype(np.float32)
+    inside = core | detail | (mask & ~_swollen(_swollen(~mask)))
+    return np.where(near, np.where(inside, 1, share), 0).astype(np.float32)
 
 
 def _swollen(mask: Mask) -> Mask:

@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.scenes.grammar import SIDE
-from diffuscope.scenes.lab import to_lab
+from diffuscope.scenes.lab import Floats, dot, to_lab
 from diffuscope.scenes.vocabulary import BACKDROPS
-
-Floats = NDArray[np.float32]
 
 HALF = SIDE // 2
 CUT = 12.0
@@ -29,7 +27,7 @@ BAND = 5.0
 """How far, in pixels, the edge of the ground may stray from its wave."""
 PLACE_MARGIN = 0.6
 """Mean truncated Lab distance by which the best place must beat the second, else it is ambiguous."""
-PLACE_COST = 0.75
+PLACE_COST = 0.85
 """Share of pixels (as truncated cost) above which nothing fits and the place is not found."""
 
 
@@ -81,7 +79,7 @@ def _distance(lab: Floats, colour: Floats) -> Floats:
     for channel in range(3):
         difference = lab[..., channel] - colour[..., channel]
         total += difference * difference
-    return np.minimum(np.sqrt(total) / np.float32(CUT), 1)
+    return np.asarray(np.minimum(np.sqrt(total) / np.float32(CUT), 1), np.float32)
 
 
 def fit_place(image: NDArray[np.uint8]) -> Setting:
@@ -146,36 +144,29 @@ def _bend(pixels: Floats, name: str, horizon: float, phase: float) -> Floats:
     top, bottom, ground = BACKDROPS[name]
     y = np.arange(SIDE, dtype=np.float32) / SIDE
     blend = np.clip(y / np.float32(horizon), 0, 1)[:, None, None]
-    canvas = (
-        np.asarray(top, np.float32) + (np.asarray(bottom, np.float32) - np.asarray(top, np.float32)) * blend
-    )
-    canvas = np.broadcast_to(canvas, pixels.shape)
+    first, last = np.asarray(top, np.float32), np.asarray(bottom, np.float32)
+    canvas: Floats = np.broadcast_to(first + (last - first) * blend, pixels.shape).astype(np.float32)
     if ground is None:
         return canvas + _shift(pixels, canvas, np.ones(pixels.shape[:2], bool))
-    front = np.broadcast_to(np.asarray(ground, np.float32), pixels.shape)
-    edge = _edge(name, np.float32(horizon)[None], np.float32(phase)[None], SIDE)[0]
+    front: Floats = np.broadcast_to(np.asarray(ground, np.float32), pixels.shape).astype(np.float32)
+    edge = _edge(name, np.full(1, horizon, np.float32), np.full(1, phase, np.float32), SIDE)[0]
     depth = (y[:, None] - edge[None]) * SIDE + 0.5
     canvas = canvas + _shift(pixels, canvas, depth < -2)
     front = front + _shift(pixels, front, depth > 3)
     share = np.clip(depth, 0, 1)
     # Near the edge, take whatever mixture of canvas and ground comes closest to the picture.
-    span = front - canvas
-    fitted = np.clip(_dot(pixels - canvas, span) / np.maximum(_dot(span, span), 1), 0, 1)
-    miss = pixels - canvas - span * fitted[..., None]
-    near = (np.abs(depth - 0.5) < BAND) & (_dot(miss, miss) < 18.0**2)
+    span: Floats = np.asarray(front - canvas, np.float32)
+    fitted = np.clip(dot(pixels - canvas, span) / np.maximum(dot(span, span), 1), 0, 1)
+    miss: Floats = np.asarray(pixels - canvas - span * fitted[..., None], np.float32)
+    near = (np.abs(depth - 0.5) < BAND) & (dot(miss, miss) < 18.0**2)
     share = np.where(near, fitted, share)
-    return canvas + span * share[..., None]
-
-
-def _dot(a: Floats, b: Floats) -> Floats:
-    """Product of the channels, summed: `[y, x, channel]` to `[y, x]`."""
-    return np.einsum("yxc,yxc->yx", a, b)
+    return np.asarray(canvas + span * share[..., None], np.float32)
 
 
 def _shift(pixels: Floats, expected: Floats, where: NDArray[np.bool_]) -> Floats:
     """Median difference of picture and backdrop where the picture is the backdrop, `[channel]`; 0 where unseen."""
     difference = (pixels - expected)[::2, ::2]  # a quarter of the pixels tells as well
-    where = where[::2, ::2] & (_dot(difference, difference) < 18.0**2)
+    where = where[::2, ::2] & (dot(difference, difference) < 18.0**2)
     if np.count_nonzero(where) < 50:
         return np.zeros(3, np.float32)
-    return np.median(difference[where], axis=0).astype(np.float32)
+    return np.asarray(np.median(difference[where], axis=0), np.float32)

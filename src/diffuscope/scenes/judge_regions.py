@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from diffuscope.scenes.judge_shapes import shape_of
-from diffuscope.scenes.lab import to_lab
+from diffuscope.scenes.lab import Floats, dot, to_lab
 from diffuscope.scenes.shapes import BROWN
 from diffuscope.scenes.vocabulary import COLOURS
 
-Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 
@@ -84,7 +83,7 @@ def _nearest(lab: Floats, behind: Floats) -> Labels:
     """Label of every pixel: 0 for the backdrop, else index in `PALETTE` plus 1."""
     # |a - b|^2 less |a|^2, which is the same for all labels of a pixel.
     colours = lab @ (-2 * PALETTE_LAB.T) + np.einsum("kc,kc->k", PALETTE_LAB, PALETTE_LAB)
-    place = np.einsum("yxc,yxc->yx", behind - 2 * lab, behind)
+    place = dot(behind - 2 * lab, behind)
     nearest = colours.argmin(axis=-1).astype(np.int32)
     return np.where(colours.min(axis=-1) < place, nearest + 1, 0).astype(np.int32)
 
@@ -195,7 +194,7 @@ def _join(ids: Labels, of_label: Labels) -> NDArray[np.intp]:
 def _one_thing(parts: list[Mask]) -> bool:
     """Whether touching parts have a better shape together than apart (mean over their pixels)."""
     apart = np.average([shape_of(part).explained for part in parts], weights=[part.sum() for part in parts])
-    return shape_of(np.any(parts, axis=0)).explained > apart
+    return bool(shape_of(np.any(parts, axis=0)).explained > apart)
 
 
 def _groups(contact: NDArray[np.int64]) -> list[list[int]]:

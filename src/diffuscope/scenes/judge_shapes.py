@@ -18,12 +18,11 @@ from math import log
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
+from diffuscope.scenes.lab import Floats, dot
 from diffuscope.scenes.shapes import SHAPES
 from diffuscope.scenes.vocabulary import SIZES
-
-Floats = NDArray[np.float32]
 
 REACH = 3.2
 """Half width of a stored template in units of a thing's radius; wide enough for every window laid over it."""
@@ -37,6 +36,10 @@ SHIFTS = (-0.09, 0.0, 0.09)
 SCALES = (0.9, 1.0, 1.1)
 FADES = (1.0, 0.3)
 """How strongly a detail may show: a decoder often leaves a dark stain where a small brown detail was."""
+WEAR = 0.13
+"""How far, in units of the radius, corners may be worn down: a decoder rounds the points of a star."""
+POINTED = ("star", "cross", "moon", "heart", "tree")
+"""Nouns that wear changes much, and to nothing that another noun looks like (a worn flower is nearly a circle)."""
 RADII = (min(low for low, _ in SIZES.values()) - 1, max(high for _, high in SIZES.values()) + 2)
 ODD_SIZE = 0.25
 """What a fit loses for each factor e by which its radius lies outside `RADII`: nothing is drawn so small or large,
@@ -59,8 +62,9 @@ class Template:
 @dataclass(frozen=True)
 class Fit:
     """A noun laid over a region: centre and radius in pixels; `explained` is the share, up to 1, of the region's
-    squared difference from the backdrop, and of its covered pixels, that the drawing accounts for (their mean), less `ODD_SIZE`.
-    `fade` is how strongly the detail shows, of `FADES`."""
+    squared difference from the backdrop, and of its covered pixels, that the drawing accounts for (their mean, less
+    `ODD_SIZE`).
+    `fade` is how strongly the detail shows, of `FADES`; `wear` how far corners are worn, 0 or `WEAR`."""
 
     noun: str
     x: float
@@ -68,6 +72,7 @@ class Fit:
     radius: float
     explained: float
     fade: float = 1.0
+    wear: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,8 @@ class Evidence:
 
 
 @lru_cache(maxsize=1)
-def templates() -> dict[str, Template]:
-    """Every noun's template, painted in the order of the renderer's layers."""
+def templates() -> dict[tuple[str, float], Template]:
+    """Every noun's template by noun and wear, painted in the order of the renderer's layers."""
     fine = SCALE * FINER
     side = round(2 * REACH * fine)
     done = {}
@@ -96,39 +101,55 @@ def templates() -> dict[str, Template]:
             ImageDraw.Draw(body).polygon(points, fill=255 if layer.kind == "body" else 0)
             ImageDraw.Draw(detail).polygon(points, fill=255 if layer.kind == "detail" else 0)
         shares = [np.asarray(image.reduce(FINER), np.float32) / np.float32(255) for image in (body, detail)]
-        whole = shares[0] + shares[1]
-        area = float(whole.sum())
-        centres = (np.arange(whole.shape[0]) + 0.5) / SCALE - REACH
-        done[noun] = Template(
-            body=Image.fromarray(shares[0]),
-            detail=Image.fromarray(shares[1]) if shares[1].any() else None,
-            area=area / SCALE**2,
-            x=float(whole.sum(axis=0) @ centres) / area,
-            y=float(whole.sum(axis=1) @ centres) / area,
-        )
+        for wear in (0.0, WEAR) if noun in POINTED else (0.0,):
+            done[noun, wear] = _template(_worn(shares[0] + shares[1], wear), shares[1])
     return done
+
+
+def _worn(whole: Floats, wear: float) -> Floats:
+    """The outline with its corners rounded: blurred, then cut again where half is covered."""
+    if wear == 0:
+        return whole
+    blurred = Image.fromarray((whole * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(wear * SCALE))
+    return np.clip((np.asarray(blurred, np.float32) / 255 - 0.5) * 8 + 0.5, 0, 1).astype(np.float32)
+
+
+def _template(whole: Floats, detail: Floats) -> Template:
+    """Outline and detail, both shares `[y, x]`, as a template."""
+    area = float(whole.sum())
+    centres = (np.arange(whole.shape[0]) + 0.5) / SCALE - REACH
+    return Template(
+        body=Image.fromarray(np.maximum(whole - detail, 0)),
+        detail=Image.fromarray(detail) if detail.any() else None,
+        area=area / SCALE**2,
+        x=float(whole.sum(axis=0) @ centres) / area,
+        y=float(whole.sum(axis=1) @ centres) / area,
+    )
 
 
 def _cut(image: Image.Image, box: tuple[float, float, float, float], size: tuple[int, int]) -> Floats:
     """The part `box` (left, top, right, bottom in units) of a template, averaged onto `size` (width, height) pixels."""
-    corners = tuple(min(max((edge + REACH) * SCALE, 0.0), 2 * REACH * SCALE) for edge in box)
-    return np.asarray(image.resize(size, Image.Resampling.BOX, box=corners), np.float32)
+    left, top, right, bottom = (min(max((edge + REACH) * SCALE, 0.0), image.width) for edge in box)
+    return np.asarray(image.resize(size, Image.Resampling.BOX, box=(left, top, right, bottom)), np.float32)
+
+
+Pose = tuple[str, float, float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Coarse templates: `rows` `[template, maps x grid x grid]` that a window's maps give the error with, and each
-    one's noun, fade, shift x, shift y, scale; shifts and scale relative to a region's centroid and root of its area."""
+    """Coarse templates: `rows` `[template, maps x grid x grid]`, whose product with a window's maps is the error, and
+    each one's noun, wear, fade, shift x, shift y and scale, relative to a region's centroid and root of its area."""
 
     rows: Floats
-    poses: list[tuple[str, float, float, float, float]]
+    poses: list[Pose]
 
 
 @lru_cache(maxsize=1)
 def _banks() -> tuple[Bank, Bank]:
     """Templates without a detail, which need the maps d.u and u.u only, and those with one, which need all five."""
-    banks: list[tuple[list[Floats], list[tuple[str, float, float, float, float]]]] = [([], []), ([], [])]
-    for noun, template in templates().items():
+    banks: list[tuple[list[Floats], list[Pose]]] = [([], []), ([], [])]
+    for (noun, wear), template in templates().items():
         root = template.area**0.5
         for scale, dx, dy in product(SCALES, SHIFTS, SHIFTS):
             x, y = template.x - dx * root / scale, template.y - dy * root / scale
@@ -137,13 +158,13 @@ def _banks() -> tuple[Bank, Bank]:
             body = _cut(template.body, box, (GRID, GRID)).ravel()
             if template.detail is None:
                 banks[0][0].append(np.concatenate([-2 * body, body * body]))
-                banks[0][1].append((noun, 1.0, dx, dy, scale))
+                banks[0][1].append((noun, wear, 1.0, dx, dy, scale))
                 continue
             detail = _cut(template.detail, box, (GRID, GRID)).ravel()
             for fade in FADES:
                 b, t = body + (1 - fade) * detail, fade * detail
                 banks[1][0].append(np.concatenate([-2 * b, b * b, -2 * t, t * t, 2 * b * t]))
-                banks[1][1].append((noun, fade, dx, dy, scale))
+                banks[1][1].append((noun, wear, fade, dx, dy, scale))
     plain, detailed = (Bank(np.stack(rows), poses) for rows, poses in banks)
     return plain, detailed
 
@@ -153,12 +174,9 @@ def gather(
 ) -> Evidence:
     """The window's evidence. `difference` (d), `own` (u) and `other` (v) are float32 `[y, x, channel]` in sRGB units;
     `cover` (a) and `weight` are `[y, x]`; the weight is 0 where the pixel belongs to something else."""
-
-    def dot(a: Floats, b: Floats) -> Floats:
-        return np.einsum("yxc,yxc->yx", a, b) * weight
-
-    along = 0.5 / max(float(dot(difference, difference).sum()), 1.0)
+    along = 0.5 / max(float((dot(difference, difference) * weight).sum()), 1.0)
     outline = 0.5 / max(float((cover * cover * weight).sum()), 1.0)
+    # Each map of the colours, and what the outline adds to it.
     seen, all_of_it = cover * weight * outline, weight * outline
     pairs = (
         (difference, own, seen),
@@ -166,7 +184,7 @@ def gather(
         (difference, other, seen),
         (other, other, all_of_it),
     )
-    maps = [dot(a, b) * along + rest for a, b, rest in (*pairs, (own, other, all_of_it))]
+    maps = [dot(a, b) * weight * along + rest for a, b, rest in (*pairs, (own, other, all_of_it))]
     return Evidence(np.stack(maps), left, top)
 
 
@@ -198,13 +216,13 @@ def _coarse(evidence: Evidence, x: float, y: float, area: float) -> list[Fit]:
     best: dict[str, Fit] = {}
     for bank in _banks():
         errors = bank.rows @ features[: bank.rows.shape[1]]
-        for error, (noun, fade, dx, dy, scale) in zip(errors.tolist(), bank.poses, strict=True):
-            template = templates()[noun]
+        for error, (noun, wear, fade, dx, dy, scale) in zip(errors.tolist(), bank.poses, strict=True):
+            template = templates()[noun, wear]
             radius = scale * root / template.area**0.5
             explained = -error - _oddness(radius)
             if noun not in best or explained > best[noun].explained:
                 centre = (x + dx * root - template.x * radius, y + dy * root - template.y * radius)
-                best[noun] = Fit(noun, *centre, radius, explained, fade)
+                best[noun] = Fit(noun, *centre, radius, explained, fade, wear)
     return sorted(best.values(), key=lambda fit: -fit.explained)
 
 
@@ -231,7 +249,7 @@ def _explained(evidence: Evidence, fit: Fit) -> float:
     height, width = du.shape
     left, top = (evidence.left - fit.x) / fit.radius, (evidence.top - fit.y) / fit.radius
     box = (left, top, left + width / fit.radius, top + height / fit.radius)
-    template = templates()[fit.noun]
+    template = templates()[fit.noun, fit.wear]
     body = _cut(template.body, box, (width, height))
     error = 0.0
     if template.detail is not None:

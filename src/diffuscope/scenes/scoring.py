@@ -135,7 +135,8 @@ def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     middle = rate + z * z / (2 * n)
     spread = z * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    return max((middle - spread) / scale, 0.0), min((middle + spread) / scale, 1.0)
+    # At the ends the interval reaches 0 or 1 exactly; in floating point it may miss them by a rounding.
+    return 0.0 if right == 0 else (middle - spread) / scale, 1.0 if right == n else (middle + spread) / scale
 
 
 def tally(part: str, outcomes: Iterable[bool | None]) -> Row:

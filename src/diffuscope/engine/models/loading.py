@@ -12,7 +12,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from diffuscope.engine.models.provenance import model_files
-from diffuscope.errors import ModelNotFoundError, UnsupportedModelError
+from diffuscope.errors import InputError, ModelNotFoundError, UnsupportedModelError
 from diffuscope.recording import FileHash
 
 SHIPPED = "scenes"
@@ -37,12 +37,22 @@ def shipped_folder() -> Path:
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, or the best there is: CUDA, Apple's, else the CPU."""
+    """The device asked for, or the best there is: CUDA, Apple's, else the CPU. Raises InputError for one that is not."""
     if device is not None:
-        return torch.device(device)
+        try:
+            # Making a tensor is the one test that works for every kind of device.
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:
+            have = ", ".join(["cpu", *_accelerators()])
+            raise InputError(f"the device {str(device)!r} is not available; this machine has: {have}") from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _accelerators() -> list[str]:
+    found = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return [*found, "mps"] if torch.backends.mps.is_available() else found
 
 
 def load(
@@ -57,6 +67,7 @@ def load(
     Raises:
         ModelNotFoundError: no such shipped model, folder or hub id, or it cannot be fetched.
         UnsupportedModelError: the folder is not a pipeline that diffusers opens.
+        InputError: the device is not there.
     """
     place = pick_device(device)
     # Half precision is slow or missing for many CPU kernels; on accelerators it is what users run.
@@ -79,11 +90,12 @@ def load(
         folder, source = None, "hub"
     else:
         raise ModelNotFoundError(
-            f"no model {str(model)!r}: give 'scenes' (shipped), a folder in diffusers layout, or a hub id like 'owner/name'"
+            f"no model {str(model)!r}: give 'scenes' (shipped), a folder in diffusers layout, or a hub id "
+            "like 'owner/name'"
         )
     try:
         pipe = DiffusionPipeline.from_pretrained(
-            str(folder or model), torch_dtype=kind, revision=revision, use_safetensors=True
+            str(folder or model), dtype=kind, revision=revision, use_safetensors=True
         )
     except (OSError, ValueError) as error:
         line = " ".join(str(error).split())[:300]

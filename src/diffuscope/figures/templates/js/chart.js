@@ -47,7 +47,7 @@ export function showChart(data, store) {
     picture.append(hairline);
     for (const word of [...words.filter((i) => i !== state.word), state.word].filter((i) => words.includes(i))) {
       const points = data.steps.map((_, i) => `${x(i).toFixed(1)},${y(valueOf(word, i, state.curve)).toFixed(1)}`);
-      const kind = `${data.words[word].kind === "word" ? "" : " special"}${word === state.word ? " selected" : ""}`;
+      const kind = `${["start", "end"].includes(data.words[word].kind) ? " special" : ""}${word === state.word ? " selected" : ""}`;
       picture.append(svg("polyline", { class: `curve${kind}`, "data-word": word, points: points.join(" ") }));
     }
     drawNames(state);

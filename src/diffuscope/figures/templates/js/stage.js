@@ -26,7 +26,7 @@ export function showStage(data, maps, tables, store) {
       ? `clean picture predicted at ${when(data, step + 1)}` : data.picture.caption;
   });
   store.watch(["patches", "opacity"], ({ patches, opacity }) => {
-    const how = patches === "smooth" ? "smoothed between their centres" : "raw";
+    const how = patches === "smooth" ? "smoothed" : "raw";
     byId("caption-map").textContent = `${maps.width} × ${maps.height} patches, ${how}${opacity < 100 ? `, ${opacity}% over the picture in grey` : ""}`;
   });
   store.watch(["word", "step"], (state) => {
