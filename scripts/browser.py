@@ -36,7 +36,9 @@ def install() -> None:
         for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "chromium"]):
             subprocess.run(command, check=False, stdout=sys.stderr)
     if find() is None:
-        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False, stdout=sys.stderr)
+        subprocess.run(
+            [sys.executable, "-m", "playwright", "install", "chromium"], check=False, stdout=sys.stderr
+        )
 
 
 def main() -> int:

@@ -76,7 +76,7 @@ def test_npy_holds_the_exact_values(tmp_path):
 def test_png_is_a_picture_with_a_scale_below_the_map(tmp_path):
     image = Image.open(heatmap().save(tmp_path / "map.png")).convert("RGB")
     rows = np.asarray(image).reshape(image.height, -1, 3)
-    ramp = colormap("viridis")
+    ramp = colormap("magma")
     ends = [tuple(ramp[0]), tuple(ramp[-1])]
     bars = [y for y in range(len(rows)) if tuple(rows[y, 24]) == ends[0] and tuple(rows[y, -25]) == ends[1]]
     assert len(bars) >= 10, "a colour scale from the first to the last colour spans the figure"
@@ -120,7 +120,7 @@ def test_overlay_without_legend_has_the_pictures_size_and_puts_the_peak_where_it
     over = heatmap().overlay(image, alpha=1.0, legend=False)
     assert over.size == image.size and over.mode == "RGB"
     pixels = np.asarray(over).astype(int)
-    y, x = np.unravel_index((pixels == colormap("viridis")[255]).all(axis=2).argmax(), (96, 64))
+    y, x = np.unravel_index((pixels == colormap("magma")[255]).all(axis=2).argmax(), (96, 64))
     assert (y // 8, x // 8) == (9, 2)
     clear = np.asarray(heatmap().overlay(image, alpha=0.0, legend=False))
     assert (clear == clear[..., :1]).all(), "nothing but the picture, in grey"

@@ -13,25 +13,33 @@ from diffuscope.recording import Recording
 KILLS = 60
 
 # One interpreter forks a child for each kill, since starting Python costs more than recording. Forked before any
-# writer runs, so no thread is lost on the way.
+# writer runs, so no thread is lost on the way. Each child is killed a random moment after a random number of its
+# steps, counted on disk: a time alone would mean something else on a busy machine.
 SCRIPT = """
 import os, random, signal, sys, time
 sys.path.insert(0, sys.argv[2])
 from tiny_recording import manifest, maps, picture, step, tensors, text
 from diffuscope.recording import RunWriter
 rng = random.Random(5)
+ready = [(each, tensors(each), maps(each)) for each in map(step, range(100))]
 for number in range(int(sys.argv[3])):
+    folder = f"{sys.argv[1]}/{number}"
     child = os.fork()
     if child == 0:
         os.fsync = lambda descriptor: None  # Against power failures alone; without it there are more steps to hit.
         os.replace = lambda old, new, replace=os.replace: (time.sleep(0.001), replace(old, new))  # Wider targets.
-        writer = RunWriter(f"{sys.argv[1]}/{number}", manifest(str(number), asked=10**6))
+        writer = RunWriter(folder, manifest(str(number), asked=100))
         writer.write_text(text())
-        for index in range(10**6):
-            each = step(index)
-            writer.write_step(each, tensors(each), maps(each))
-            writer.write_preview(index, picture(index % 256))
-    time.sleep(rng.uniform(0, 0.15))
+        for each in ready:
+            writer.write_step(*each)
+            writer.write_preview(each[0].index, picture(each[0].index))
+        time.sleep(60)
+    enough = rng.randrange(8)
+    while not os.path.isdir(folder + "/maps") or len(os.listdir(folder + "/maps")) < enough:
+        if enough == 0 and rng.random() < 0.5:
+            break  # Some are killed before they have begun.
+        time.sleep(0.001)
+    time.sleep(rng.uniform(0, 0.01))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 """

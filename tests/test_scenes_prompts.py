@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from diffuscope.scenes.grammar import parse, split_of
+from diffuscope.scenes.grammar import mirrored, parse, split_of
 from diffuscope.scenes.prompts import standard_prompts
 from diffuscope.scenes.vocabulary import RELATIONS
 
@@ -16,7 +16,7 @@ def test_standard_prompts_are_held_out_distinct_and_read_back() -> None:
     assert len(prompts) == 200
     assert len({prompt.text for prompt in prompts}) == 200
     for prompt in prompts:
-        assert split_of(prompt.description) == "held-out"
+        assert split_of(prompt.description) == split_of(mirrored(prompt.description)) == "held-out"
         assert parse(prompt.text) == prompt.description
 
 
@@ -25,8 +25,8 @@ def test_standard_prompts_never_change() -> None:
     assert prompts[:30] == standard_prompts(30)
     assert [prompt.text for prompt in prompts[:3]] == [
         "a purple tree in a meadow",
-        "a purple heart to the left of a blue ring in the snow",
-        "a picture of a yellow cross right of a pink flower in a meadow",
+        "at night, a small red moon to the left of a purple tree",
+        "a small red cross right of a green ring in the sky",
     ]
 
 

@@ -15,7 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from training import autoencoder, denoiser, package, report, text
 
 STAGES = ("autoencoder", "text", "denoiser", "decoder", "package", "report")
-MINUTES = {"autoencoder": 30.0, "text": 1.5, "denoiser": 75.0, "decoder": 15.0}
+MINUTES = {"autoencoder": 30.0, "text": 1.5, "denoiser": 78.0, "decoder": 15.0}
 SHIPPED = Path(__file__).resolve().parents[1] / "src" / "diffuscope" / "scenes" / "model"
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     for stage, minutes in MINUTES.items():
         parser.add_argument(f"--{stage}-minutes", type=float, default=minutes, metavar="M")
     parser.add_argument(
-        "--scenes", type=int, default=24_000, help="scenes whose latents the denoiser trains on"
+        "--scenes", type=int, default=20_000, help="scenes whose latents the denoiser trains on"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -55,8 +55,8 @@ def main() -> None:
         minutes = options.denoiser_minutes * options.scale
         denoiser.fit(work, minutes, seed, device, vae, tokenizer, encoder, scenes=options.scenes)
     if "decoder" in stages:
-        vae = autoencoder.fit(work, options.decoder_minutes * options.scale, seed, device, decoder_only=True)
-        vae.register_to_config(scaling_factor=1.0)
+        minutes = options.decoder_minutes * options.scale
+        vae = autoencoder.fit_decoder(work, minutes, seed, device, scenes=options.scenes)
         vae.save_pretrained(work / "vae")
     if "package" in stages:
         painter, tokenizer = package.latest(work, device)

@@ -6,14 +6,17 @@ are, and the decoder alone goes on: its time can be spent after, or beside, the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from PIL import Image
 from torch.nn import functional
 
 from training import data
+from training.latents import latents
 from training.loop import Schedule, train
 
 BATCH = 8
@@ -56,52 +59,77 @@ def evaluate(
     return float(psnr(output, target).mean()), target[:8], output[:8]
 
 
-def fit(
-    work: Path, minutes: float, seed: int, device: torch.device, *, decoder_only: bool = False
-) -> AutoencoderKL:
-    """Train (or go on training) and return the autoencoder with averaged weights."""
+def fit(work: Path, minutes: float, seed: int, device: torch.device) -> AutoencoderKL:
+    """Train (or go on training) encoder and decoder together; returns the autoencoder with averaged weights."""
     torch.manual_seed(seed)
     vae = build().to(device)
-    name = "decoder" if decoder_only else "autoencoder"
-    if decoder_only:
-        vae = load(work, device)
-        vae.encoder.requires_grad_(False)
-        vae.quant_conv.requires_grad_(False)
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         target = data.to_tensor(data.pictures(seed, range(step * BATCH, (step + 1) * BATCH))).to(device)
-        if decoder_only:
-            with torch.no_grad():
-                latent = vae.encode(target).latent_dist.sample()
-            divergence = torch.zeros(())
-        else:
-            posterior = vae.encode(target).latent_dist
-            latent = posterior.sample()
-            divergence = posterior.kl().mean() / latent[0].numel()
-        output = vae.decode(latent).sample
+        posterior = vae.encode(target).latent_dist
+        output = vae.decode(posterior.sample()).sample
+        divergence = posterior.kl().mean() / posterior.mean[0].numel()
         figures = {"psnr": float(psnr(output.detach(), target).mean()), "kl": float(divergence.detach())}
         return error(output, target) + 1e-4 * divergence, figures
 
     probe = build().to(device).eval()
+    schedule = Schedule(minutes=minutes, peak=2e-3, hold=0.25, floor=0.01, average=0.998)
+    look = _looker(work, "autoencoder", probe)
+    weights = train("autoencoder", vae, loss, schedule, work, seed=seed, look=look)
+    probe.load_state_dict(weights)
+    return probe
+
+
+def fit_decoder(
+    work: Path, minutes: float, seed: int, device: torch.device, *, scenes: int = 20_000, jitter: float = 0.05
+) -> AutoencoderKL:
+    """Train the decoder alone, on kept latents: what the denoiser has learned to make stays what it is.
+
+    Half of each batch is night scenes: dark things on a dark ground weigh little in a squared error, and the first
+    part leaves some of them undrawn. A little noise (`jitter`, in standard deviations) is added to the latents, as
+    the denoiser's are not exact either.
+    """
+    torch.manual_seed(seed)
+    vae = load(work, device)
+    kept = latents(work, vae, scenes, seed, device)
+    nights = np.array([index for index in range(scenes) if data.scene(seed, index)[0].place == "night"])
+    parts = (vae.post_quant_conv, vae.decoder)
+    trained = [parameter for part in parts for parameter in part.parameters()]
+
+    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        rng = np.random.default_rng([seed, 55, step])
+        indices = [*rng.integers(scenes, size=BATCH // 2), *rng.choice(nights, BATCH // 2)]
+        drawn = np.concatenate([data.pictures(seed, range(i, i + 1)) for i in indices])
+        target = data.to_tensor(drawn).to(device)
+        latent = kept[indices].to(device)
+        output = vae.decode(latent + jitter * torch.randn_like(latent)).sample
+        return error(output, target), {"psnr": float(psnr(output.detach(), target).mean())}
+
+    probe = build().to(device).eval()
+    probe.register_to_config(scaling_factor=vae.config.scaling_factor)
+    schedule = Schedule(minutes=minutes, peak=1.5e-3, hold=0.3, floor=0.01, average=0.998)
+    look = _looker(work, "decoder", probe)
+    weights = train("decoder", vae, loss, schedule, work, seed=seed, parameters=trained, look=look)
+    probe.load_state_dict(weights)
+    return probe
+
+
+def _looker(
+    work: Path, name: str, probe: AutoencoderKL
+) -> Callable[[int, dict[str, torch.Tensor]], dict[str, float]]:
+    """Measures the averaged weights and keeps a sheet of scenes above their reconstructions."""
 
     def look(step: int, weights: dict[str, torch.Tensor]) -> dict[str, float]:
         probe.load_state_dict(weights)
-        value, target, output = evaluate(probe, device)
+        value, target, output = evaluate(probe, next(probe.parameters()).device)
         sheet = np.concatenate(
             [np.concatenate(list(data.to_images(part)), axis=1) for part in (target, output)]
         )
-        from PIL import Image
-
         Image.fromarray(sheet).save(work / f"{name}-{step:06d}.png")
-        print(f"{name}: step {step}, {value:.2f} dB on held-out scenes", flush=True)
+        print(f"{name}: step {step}, {value:.2f} dB on scenes not trained on", flush=True)
         return {"held_out_psnr": value}
 
-    rate = 1e-3 if decoder_only else 2e-3
-    schedule = Schedule(minutes=minutes, peak=rate, hold=0.25, floor=0.01, average=0.998)
-    trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-    weights = train(name, vae, loss, schedule, work, seed=seed, parameters=trained, look=look)
-    probe.load_state_dict(weights)
-    return probe
+    return look
 
 
 @torch.no_grad()

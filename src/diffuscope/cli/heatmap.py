@@ -62,7 +62,7 @@ def command(
     alpha: Annotated[
         float, typer.Option(help="Opacity over the picture: 0 only the picture, 1 only the map.")
     ] = 0.6,
-    colormap: options.Colormap = "viridis",
+    colormap: options.Colormap = "magma",
     smooth: Annotated[
         bool, typer.Option("--smooth", metavar="", help="Smooth between cells, for the eye only.")
     ] = False,

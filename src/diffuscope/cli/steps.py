@@ -30,7 +30,7 @@ def command(
     sites: options.Sites = None,
     heads: options.Heads = None,
     selection: options.SelectionText = None,
-    colormap: options.Colormap = "viridis",
+    colormap: options.Colormap = "magma",
     fps: Annotated[float, typer.Option(help="Steps a second in the GIF.")] = 6.0,
     as_json: options.AsJson = False,
 ) -> None:

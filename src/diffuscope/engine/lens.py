@@ -118,7 +118,9 @@ class Lens:
             CaptureError: the model's attention could not be recorded whole; what was recorded stays readable.
         """
         steps = self._default("num_inference_steps", SHIPPED_STEPS) if steps is None else steps
-        guidance = self._default("guidance_scale", SHIPPED_GUIDANCE) if guidance_scale is None else guidance_scale
+        guidance = (
+            self._default("guidance_scale", SHIPPED_GUIDANCE) if guidance_scale is None else guidance_scale
+        )
         level: Level = "qk" if keep is None else keep
         if level not in LEVELS:
             raise InputError(f"keep={level!r} is no keep level; it is one of {', '.join(LEVELS)}")

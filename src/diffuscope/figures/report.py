@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from diffuscope.recording.manifest import TextInfo, Word
     from diffuscope.run import Run
 
-FIRST_COLOURS = "magma"
-"""The page opens with it: its low end is black, so over a picture what was not looked at lies in shadow."""
-
 # fmt: off
 FUNCTION_WORDS = frozenset({
     "a", "an", "the", "this", "that", "these", "those", "some", "of", "in", "on", "at", "by", "to",
@@ -106,10 +103,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "aggregation": f"mean over all heads of {sites} {'site' if sites == 1 else 'sites'}",
         "precision": embedded.precision,
         "maps": embedded.data,
-        "colours": {
-            name: base64(colormap(name).tobytes())
-            for name in sorted(NAMES, key=lambda name: name != FIRST_COLOURS)
-        },
+        "colours": {name: base64(colormap(name).tobytes()) for name in NAMES},
         "definition": definition(aggregation, embedded.precision, coarsened),
         "facts": facts(run),
         **_pictures(run),

@@ -84,13 +84,24 @@ class Placed:
 
 @dataclass(frozen=True)
 class Scene:
-    """One drawing: the things in the order of the caption, the place, and the seed of the backdrop's small variation."""
+    """One drawing: the things in the order of the caption, the place, and the backdrop's small variation."""
 
     things: tuple[Placed, ...]
     place: str
     relation: str | None
     horizon: float = 0.78
     phase: float = 0.0
+
+
+MIRRORED = {"left of": "right of", "right of": "left of", "above": "below", "below": "above", "and": "and"}
+"""What the second thing is to the first: "A left of B" draws the same as "B right of A"."""
+
+
+def mirrored(description: Description) -> Description:
+    """The same scene told from its other end. One thing alone is its own mirror."""
+    if len(description.things) == 1 or description.relation is None:
+        return description
+    return replace(description, things=description.things[::-1], relation=MIRRORED[description.relation])
 
 
 Split = Literal["train", "held-out"]

@@ -26,7 +26,7 @@ from diffuscope.scenes.lab import Floats, dot, to_lab
 from diffuscope.scenes.shapes import BROWN
 from diffuscope.scenes.vocabulary import SIZES
 
-EXPLAINED = 0.6
+EXPLAINED = 0.72
 """Share of a region that the best drawing must account for, else the noun is not found."""
 NOUN_MARGIN = 0.02
 """By how much the best noun's share must exceed the second's, else the noun is ambiguous."""

@@ -11,10 +11,12 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from diffuscope.scenes.grammar import Description, Split, sample_split
+from diffuscope.scenes.grammar import Description, Split, mirrored, sample_split, split_of
 from diffuscope.scenes.vocabulary import COLOURS, NOUNS, PLACES, RELATIONS, SIZE_WORDS, known_words
 
 STANDARD_SEED = 20_240_601
+PATIENCE = 1000
+"""Draws in a row that bring nothing new, after which there are no more prompts of the kind asked for."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ def standard_prompts(
 ) -> tuple[Prompt, ...]:
     """Distinct prompts, the same for the same arguments; the first k of a longer list are the shorter list.
 
-    They are held out unless `split` says "train". One prompt in three names one thing, the others two, with the five
+    They are held out unless `split` says "train"; held-out ones from both ends: where "A left of B" was not trained on,
+    "B right of A" was not either. One prompt in three names one thing, the others two, with the five
     relations in turn; `count` (1 or 2) fixes the number of things. About four in five name a place; `places` True or
     False asks for one in all or in none. Only few pairs of colour and noun are held out for a thing alone: prompts
     with one thing differ in size, place and phrasing more than in these (see `Description.key`).
@@ -55,15 +58,16 @@ def standard_prompts(
             place = list(PLACES)[rng.integers(len(PLACES))] if places else None
             description = replace(description, place=place)
         text = description.caption(rng)
-        fresh = text not in prompts and description not in seen
+        fresh = text not in prompts and description not in seen and split_of(mirrored(description)) == split
         if not fresh or (things == 2 and description.relation != relations[pairs % len(relations)]):
             misses += 1
-            if misses > 1000 * (number + 10):
+            if misses > PATIENCE:
                 raise ValueError(f"there are fewer than {number} {split} prompts of this kind")
             continue
         seen.add(description)
         prompts[text] = Prompt(text, description)
         pairs += things == 2
+        misses = 0
     return tuple(prompts.values())
 
 

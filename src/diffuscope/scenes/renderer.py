@@ -48,7 +48,7 @@ def backdrop(place: str, horizon: float, phase: float) -> NDArray[np.float32]:
     assert top is not None and bottom is not None
     y, x = _grid()
     blend = np.clip(y / np.float32(horizon), 0, 1)[..., None]
-    canvas = top + (bottom - top) * blend
+    canvas: NDArray[np.float32] = top + (bottom - top) * blend
     if ground is None:
         return canvas
     # One long wave: a dune, a drift, a hill or a swell. The ramp over one pixel is its anti-aliasing.
@@ -57,7 +57,8 @@ def backdrop(place: str, horizon: float, phase: float) -> NDArray[np.float32]:
         2 * np.pi * waves * x + phase, dtype=np.float32
     )
     front = np.clip((y - edge) * SIDE + 0.5, 0, 1)[..., None].astype(np.float32)
-    return canvas + (ground - canvas) * front
+    filled: NDArray[np.float32] = canvas + (ground - canvas) * front
+    return filled
 
 
 def _fill(

@@ -116,4 +116,4 @@ def byte_tokenizer(length: int) -> Any:
 def _peak(model: torch.nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if name.endswith(("to_q.weight", "to_k.weight")):
-            parameter *= PEAK
+            parameter.mul_(PEAK)

@@ -67,13 +67,14 @@ def predicted_clean(
     `prediction_type` says what the denoiser was trained to give: the noise (Ho et al. 2020), v (Salimans & Ho 2022,
     appendix D), the sample itself, or a flow velocity (Lipman et al. 2023).
     """
-    kind = getattr(scheduler.config, "prediction_type", None) or "epsilon"
-    if is_flow(scheduler):
-        return sample - level.noise * output
+    kind = str(getattr(scheduler.config, "prediction_type", None) or "epsilon")
     if kind == "sample":
         return output
+    if is_flow(scheduler):
+        return sample - level.noise * output
     if kind == "v_prediction":
         # With an unscaled latent x0 + sigma eps, first bring it to unit variance.
         norm = (level.signal**2 + level.noise**2) ** 0.5
-        return (level.signal * sample / norm - level.noise * output) / norm
+        clean: torch.Tensor = (level.signal * sample / norm - level.noise * output) / norm
+        return clean
     return (sample - level.noise * output) / max(level.signal, 1e-8)

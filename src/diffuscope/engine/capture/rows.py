@@ -49,7 +49,8 @@ class RowReader:
         rows = len(conditioning)
         if self.unconditional is not None and rows == 2 * self.pictures and self._same(self.unconditional):
             # The negative prompt equals the prompt: both halves are alike, and so is whatever is read from them.
-            return ["uncond"] * self.pictures + ["cond"] * self.pictures, list(range(self.pictures, rows))
+            halves: list[Label] = ["uncond", "cond"]
+            return [half for half in halves for _ in range(self.pictures)], list(range(self.pictures, rows))
         labels: list[Label] = []
         of_picture: dict[int, int] = {}
         for row in range(rows):

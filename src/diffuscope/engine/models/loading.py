@@ -37,21 +37,29 @@ def shipped_folder() -> Path:
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, or the best there is: CUDA, Apple's, else the CPU. Raises InputError for one that is not."""
+    """The device asked for, or the best there is: CUDA, Apple's, else the CPU.
+
+    Raises:
+        InputError: the device asked for is not there.
+    """
     if device is not None:
         try:
             # Making a tensor is the one test that works for every kind of device.
             return torch.empty(0, device=device).device
         except (RuntimeError, AssertionError) as error:
             have = ", ".join(["cpu", *_accelerators()])
-            raise InputError(f"the device {str(device)!r} is not available; this machine has: {have}") from error
+            raise InputError(
+                f"the device {str(device)!r} is not available; this machine has: {have}"
+            ) from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def _accelerators() -> list[str]:
-    found = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    found = (
+        [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    )
     return [*found, "mps"] if torch.backends.mps.is_available() else found
 
 

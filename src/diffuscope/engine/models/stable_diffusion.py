@@ -58,7 +58,8 @@ class StableDiffusion:
     @torch.no_grad()
     def decode(self, pipe: Any, latents: torch.Tensor) -> torch.Tensor:
         scaled = (latents / pipe.vae.config.scaling_factor).to(device=pipe.vae.device, dtype=pipe.vae.dtype)
-        return (pipe.vae.decode(scaled).sample.float() / 2 + 0.5).clamp(0, 1).cpu()
+        pictures: torch.Tensor = pipe.vae.decode(scaled).sample
+        return (pictures.float() / 2 + 0.5).clamp(0, 1).cpu()
 
 
 def _block_sites(block: torch.nn.Module, name: str, path: str) -> list[AttentionSite]:

@@ -1,0 +1,90 @@
+"""The training job: exact resumption, a tokenizer that knows the world's words, and limits that hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from diffuscope.scenes.vocabulary import known_words
+from training import checkpoint, data, package
+from training.denoiser import importance, scheduler
+from training.loop import Schedule, learning_rate, train
+from training.text import LENGTH, build_tokenizer, tokenise
+
+
+def test_a_checkpoint_holds_the_exact_state(tmp_path: Path) -> None:
+    model = torch.nn.Linear(3, 2)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1)
+    model(torch.ones(1, 3)).sum().backward()
+    optimiser.step()
+    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": 7, "spent": 1.25}
+    checkpoint.save(tmp_path / "state.safetensors", state)
+    loaded = checkpoint.load(tmp_path / "state.safetensors")
+    assert (loaded["step"], loaded["spent"]) == (7, 1.25)
+    torch.testing.assert_close(loaded["model"], dict(state["model"]), rtol=0, atol=0)
+    # Optimisers key their state by whole numbers, which JSON alone would turn into text.
+    assert loaded["optimiser"]["state"].keys() == state["optimiser"]["state"].keys()
+    moments = state["optimiser"]["state"][0]["exp_avg_sq"]
+    assert torch.equal(loaded["optimiser"]["state"][0]["exp_avg_sq"], moments)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_a_stopped_training_goes_on_where_it_stood(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def run(minutes: float) -> None:
+        model = torch.nn.Linear(2, 1)
+
+        def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+            seen.append(step)
+            return model(torch.ones(1, 2)).square().mean(), {}
+
+        train("toy", model, loss, Schedule(minutes=minutes, peak=0.01), tmp_path, seed=3)
+
+    run(0.001)
+    first = len(seen)
+    state = checkpoint.load(tmp_path / "toy.safetensors")
+    assert state["step"] == first and seen == list(range(first))
+    run(0.002)
+    assert len(seen) > first and seen == list(range(len(seen)))
+
+
+def test_the_learning_rate_warms_holds_and_falls() -> None:
+    schedule = Schedule(minutes=1, peak=1.0, hold=0.5, floor=0.1, warmup=10)
+    assert learning_rate(schedule, 0.0, 0) == pytest.approx(0.1)
+    assert learning_rate(schedule, 0.4, 100) == 1.0
+    assert learning_rate(schedule, 0.75, 100) == pytest.approx(0.55)
+    assert learning_rate(schedule, 1.0, 100) == pytest.approx(0.1)
+
+
+def test_every_word_of_the_world_is_one_token_and_other_text_still_tokenises() -> None:
+    tokenizer = build_tokenizer()
+    assert all(len(tokenizer(word).input_ids) == 3 for word in known_words())
+    assert tokenizer("unicorn").input_ids[1:-1] == [
+        tokenizer.convert_tokens_to_ids(piece) for piece in tokenizer.tokenize("unicorn")
+    ]
+    assert tokenizer.unk_token_id not in tokenizer("ünïcörn & 日本").input_ids[1:-1]
+    assert tokenise(tokenizer, ["a red circle", ""]).shape == (2, LENGTH)
+
+
+def test_scenes_are_functions_of_their_number() -> None:
+    assert np.array_equal(data.pictures(1, range(3, 5)), data.pictures(1, range(3, 5)))
+    assert not np.array_equal(data.pictures(1, range(1)), data.pictures(2, range(1)))
+    images = data.pictures(1, range(2))
+    assert np.array_equal(data.to_images(data.to_tensor(images)), images)
+
+
+def test_importance_reaches_every_timestep_and_most_of_all_the_middle() -> None:
+    weights = importance(scheduler().alphas_cumprod)
+    assert float(weights.sum()) == pytest.approx(1, abs=1e-5) and float(weights.min()) > 5e-5
+    assert 250 < int(weights.argmax()) < 550
+
+
+def test_checksums_are_those_that_sha256sum_reads(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "a.txt").write_text("a")
+    digest = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+    assert package.checksums(tmp_path) == f"{digest}  part/a.txt\n"
