@@ -49,9 +49,7 @@ def autoencoder_ceiling(lens: Any, count: int) -> dict[str, Any]:
     }
 
 
-def faithfulness(
-    lens: Any, number: int, things: int, steps: int, guidance: float, batch: int = 10
-) -> Any:
+def faithfulness(lens: Any, number: int, things: int, steps: int, guidance: float, batch: int = 10) -> Any:
     """Draw held-out prompts with `things` things and judge them. Returns scores and the pictures with their prompts."""
     prompts = standard_prompts(number, count=things)
     scores, shown = [], []

@@ -1,7 +1,7 @@
 """Stage 3: the denoiser (diffusers `UNet2DConditionModel`), trained on latents with the denoising loss alone.
 
-v-prediction (Salimans & Ho 2022, section 4 and appendix D), timesteps drawn by importance. Captions are phrased afresh each time a latent is seen; one in ten is
-empty, for classifier-free guidance (Ho & Salimans 2022).
+v-prediction (Salimans & Ho 2022, section 4 and appendix D), timesteps drawn by importance. Captions are phrased afresh
+each time a latent is seen; one in ten is empty, for classifier-free guidance (Ho & Salimans 2022).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from diffuscope import __version__
-from diffuscope.cli import demo, doctor, heatmap, info, record, steps
+from diffuscope.cli import demo, doctor, heatmap, info, record, steps, verify
 from diffuscope.cli.console import show_error
 from diffuscope.errors import DiffuscopeError, InputError
 
@@ -40,6 +40,7 @@ for module, name in (
     (info, "info"),
     (heatmap, "heatmap"),
     (steps, "steps"),
+    (verify, "verify"),
     (doctor, "doctor"),
 ):
     app.command(name, help=reflowed(module.command), epilog=module.EXAMPLES)(module.command)

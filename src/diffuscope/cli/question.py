@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     from diffuscope.selection import Selection
 
 
+def run_folder(name: str) -> Path:
+    """The folder that the user named: a path, or the name of a run in ./runs."""
+    path = Path(name)
+    return RUNS / name if not path.exists() and (RUNS / name).is_dir() else path
+
+
 def open_run(name: str) -> "Run":
-    """Open the run that the user named: a folder, or the name of one in ./runs.
+    """Open the run that the user named.
 
     Raises:
-        RunNotFoundError: there is neither.
+        RunNotFoundError: there is none.
     """
     from diffuscope import Run
 
-    path = Path(name)
-    if not path.exists() and (RUNS / name).is_dir():
-        path = RUNS / name
-    return Run.open(path)
+    return Run.open(run_folder(name))
 
 
 @dataclass(frozen=True)
