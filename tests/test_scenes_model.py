@@ -76,15 +76,16 @@ def test_recording_is_exact_at_every_call_site_and_head(lens: Lens, tmp_path: Pa
 
 
 def test_it_draws_what_it_is_told(lens: Lens) -> None:
-    """A smoke test with a wide margin; the measured rates, over many more prompts, are in benchmarks/RESULTS.md."""
-    prompts = standard_prompts(12, count=1)
+    """Smoke: the pictures fit their own prompts, and clearly better than each other's. The rates that the model reaches,
+    over many more prompts, are measured by benchmarks/scenes_accuracy.py."""
+    prompts = standard_prompts(12, count=1, places=True)
     generators = [torch.Generator("cpu").manual_seed(i) for i in range(12)]
     texts = [prompt.text for prompt in prompts]
     made = lens.pipe(texts, num_inference_steps=12, guidance_scale=4.0, generator=generators).images
-    right = [
-        score(read(image), prompt.description).bound for image, prompt in zip(made, prompts, strict=True)
-    ]
-    assert sum(right) >= 9
+    readings = [read(image) for image in made]
+    fits = np.array([[score(seen, p.description).place for p in prompts] for seen in readings], float)
+    assert np.diag(fits).mean() >= 0.8
+    assert np.diag(fits).mean() > fits.mean() + 0.3
 
 
 def test_unknown_words_are_said_with_near_ones(lens: Lens, tmp_path: Path) -> None:
