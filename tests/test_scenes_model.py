@@ -76,8 +76,8 @@ def test_recording_is_exact_at_every_call_site_and_head(lens: Lens, tmp_path: Pa
 
 
 def test_it_draws_what_it_is_told(lens: Lens) -> None:
-    """Smoke: the pictures fit their own prompts, and clearly better than each other's. The rates that the model reaches,
-    over many more prompts, are measured by benchmarks/scenes_accuracy.py."""
+    """Smoke: the pictures fit their own prompts, and clearly better than each other's. The rates that the model
+    reaches, over many more prompts, are measured by benchmarks/scenes_accuracy.py."""
     prompts = standard_prompts(12, count=1, places=True)
     generators = [torch.Generator("cpu").manual_seed(i) for i in range(12)]
     texts = [prompt.text for prompt in prompts]

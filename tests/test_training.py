@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diffuscope.scenes.vocabulary import known_words
-from training import checkpoint, data, package
+from training import autoencoder, checkpoint, data, package
 from training.denoiser import importance, scheduler
 from training.loop import Schedule, learning_rate, train
 from training.text import LENGTH, build_tokenizer, tokenise
@@ -75,6 +75,21 @@ def test_scenes_are_functions_of_their_number() -> None:
     assert not np.array_equal(data.pictures(1, range(1)), data.pictures(2, range(1)))
     images = data.pictures(1, range(2))
     assert np.array_equal(data.to_images(data.to_tensor(images)), images)
+
+
+def test_whitening_changes_the_latents_and_not_the_pictures() -> None:
+    torch.manual_seed(0)
+    vae, device = autoencoder.build().eval(), torch.device("cpu")
+    pictures = data.to_tensor(data.pictures(5, range(4)))
+    with torch.no_grad():
+        before = vae.decode(vae.encode(pictures).latent_dist.mean).sample
+        autoencoder.whiten(vae, 1, device, count=16)
+        after = vae.decode(vae.encode(pictures).latent_dist.mean).sample
+        latents = vae.encode(data.to_tensor(data.pictures(1, range(16)))).latent_dist.mean
+    torch.testing.assert_close(after, before, atol=1e-3, rtol=1e-3)
+    points = latents.permute(0, 2, 3, 1).reshape(-1, 4)
+    torch.testing.assert_close(points.mean(dim=0), torch.zeros(4), atol=1e-2, rtol=0)
+    torch.testing.assert_close(torch.cov(points.T), torch.eye(4), atol=2e-2, rtol=0)
 
 
 def test_importance_reaches_every_timestep_and_most_of_all_the_middle() -> None:

@@ -44,7 +44,7 @@ def main() -> None:
 
     if "autoencoder" in stages:
         vae = autoencoder.fit(work, options.autoencoder_minutes * options.scale, seed, device)
-        autoencoder.normalise(vae, seed, device)
+        autoencoder.whiten(vae, seed, device)
         vae.save_pretrained(work / "vae")
     if "text" in stages:
         text.fit(work, options.text_minutes * options.scale, seed, device)

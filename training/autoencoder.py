@@ -133,24 +133,31 @@ def _looker(
 
 
 @torch.no_grad()
-def normalise(vae: AutoencoderKL, seed: int, device: torch.device, count: int = 512) -> None:
-    """Give every latent channel mean 0 and standard deviation 1 over drawn scenes, without changing what is decoded.
+def whiten(vae: AutoencoderKL, seed: int, device: torch.device, count: int = 512) -> None:
+    """Give the latent channels mean 0 and covariance 1 over drawn scenes, without changing what is decoded.
 
-    Diffusion needs latents of unit variance; pipelines offer one factor for all channels. The 1x1 convolutions on
-    either side of the latent can hold the whole affine map, so the factor becomes 1.
+    Diffusion adds noise of one size in every direction. Autoencoders leave directions in which pictures differ little
+    and yet say something, colour above all; whitened (symmetrically, so that channels stay as alike to themselves as
+    can be: ZCA, Kessy, Lewin & Strimmer 2018) none of them drowns in the noise. Pipelines offer one factor for all
+    channels; the 1x1 convolutions on either side of the latent hold the whole affine map, and the factor becomes 1.
+    The log-variances of the posterior, which only training uses, keep their channels.
     """
     images = data.to_tensor(data.pictures(seed, range(count))).to(device)
     latents = torch.cat([vae.encode(part).latent_dist.mean for part in images.split(16)])
-    mean = latents.mean(dim=(0, 2, 3))
-    deviation = latents.std(dim=(0, 2, 3))
+    points = latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1]).double()
+    mean = points.mean(dim=0)
+    values, vectors = torch.linalg.eigh(torch.cov(points.T))
+    forward = (vectors * values.rsqrt()) @ vectors.T
+    back = (vectors * values.sqrt()) @ vectors.T
+    channels = len(mean)
     before, after = vae.quant_conv, vae.post_quant_conv
-    # z' = (z - mean) / deviation; the second half of the channels is the log-variance of z.
-    before.weight[:4] /= deviation.view(-1, 1, 1, 1)
-    before.bias[:4] = (before.bias[:4] - mean) / deviation
-    before.bias[4:] -= 2 * deviation.log()
-    # z = deviation z' + mean, in front of the decoder.
-    after.bias += (after.weight.flatten(1) * mean).sum(dim=1)
-    after.weight *= deviation.view(1, -1, 1, 1)
+    # z' = forward (z - mean), after the encoder; z = back z' + mean, in front of the decoder.
+    weight, bias = before.weight[:channels].flatten(1).double(), before.bias[:channels].double()
+    before.weight[:channels] = (forward @ weight).to(before.weight)[..., None, None]
+    before.bias[:channels] = (forward @ (bias - mean)).to(before.bias)
+    weight = after.weight.flatten(1).double()
+    after.bias += (weight @ mean).to(after.bias)
+    after.weight[:] = (weight @ back).to(after.weight)[..., None, None]
     vae.register_to_config(scaling_factor=1.0)
 
 
