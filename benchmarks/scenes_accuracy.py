@@ -49,9 +49,8 @@ def autoencoder_ceiling(lens: Any, count: int) -> dict[str, Any]:
     }
 
 
-def faithfulness(lens: Any, number: int, things: int, steps: int, guidance: float, batch: int = 10) -> Any:
-    """Draw held-out prompts with `things` things and judge them. Returns scores and the pictures with their prompts."""
-    prompts = standard_prompts(number, count=things)
+def faithfulness(lens: Any, prompts: Any, steps: int, guidance: float, batch: int = 10) -> Any:
+    """Draw prompts and judge the pictures. Returns scores, and the pictures with their prompts."""
     scores, shown = [], []
     for first in range(0, len(prompts), batch):
         part = prompts[first : first + batch]
@@ -59,8 +58,8 @@ def faithfulness(lens: Any, number: int, things: int, steps: int, guidance: floa
         made = lens.pipe(
             [prompt.text for prompt in part],
             num_inference_steps=steps,
-            generator=generators,
             guidance_scale=guidance,
+            generator=generators,
         ).images
         for prompt, image in zip(part, made, strict=True):
             scores.append(score(read(image), prompt.description))
