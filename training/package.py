@@ -31,6 +31,11 @@ def package(target: Path, painter: Painter, vae: AutoencoderKL, tokenizer: CLIPT
     # `from_pretrained(folder)` without a dtype gives parts that fit together.
     config = fresh / "text_encoder" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "float32"}, indent=2) + "\n")
+    # Where a part was loaded from on the machine that packaged it is nobody's business.
+    for file in fresh.rglob("*.json"):
+        told = json.loads(file.read_text())
+        if told.pop("_name_or_path", None) is not None:
+            file.write_text(json.dumps(told, indent=2) + "\n")
     size = sum(file.stat().st_size for file in fresh.rglob("*") if file.is_file())
     if size > LIMIT:
         raise ValueError(f"the model takes {size} bytes, more than the {LIMIT} that are shipped")
