@@ -7,6 +7,7 @@ unless a range is given) and say so beside the colour scale.
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ Scale = DisplayScale | tuple[float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
-class _Described:
+class _Described(ABC):
     """What one map and a series of maps have in common.
 
     Attributes:
@@ -99,9 +100,9 @@ class _Described:
             (self.aggregation, *notes),
         )
 
+    @abstractmethod
     def figure(self) -> Image.Image:
         """The map as a picture with its colour scale."""
-        raise NotImplementedError
 
     def save(self, path: str | Path, **options: Any) -> Path:
         """Write the map to a file and return its path.
