@@ -158,7 +158,7 @@ def main() -> None:
         flush=True,
     )
     pages = []
-    # Only five pairs of colour and noun were never drawn alone; a hundred prompts of trained pairs stand beside them.
+    # Only five pairs of colour and noun were never drawn alone; as many prompts of trained pairs stand beside them.
     half = options.prompts // 2
     asked = {
         "one_thing_held_out": standard_prompts(half, count=1),

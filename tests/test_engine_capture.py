@@ -12,8 +12,10 @@ import torch
 from explicit_attention import explicit, watched_projections
 
 from diffuscope.engine import Lens
+from diffuscope.engine.capture.rows import RowReader
 from diffuscope.engine.capture.steps import steps_of
 from diffuscope.errors import (
+    CaptureError,
     CoverageError,
     InputError,
     PromptError,
@@ -51,7 +53,7 @@ def replaced(pipe: Any) -> list[str]:
     left = [f"unet.{name}" for name, module in pipe.unet.named_modules() if "forward" in vars(module)]
     left += [name for name in ("encode_prompt",) if name in vars(pipe)]
     left += ["scheduler.step"] if "step" in vars(pipe.scheduler) else []
-    left += [thread.name for thread in threading.enumerate() if thread.name.startswith("writer")]
+    left += [thread.name for thread in threading.enumerate() if thread.name.startswith("diffuscope writer")]
     return left
 
 
@@ -109,6 +111,16 @@ def test_wrong_half_would_be_caught(lens: Lens, pipe: Any, tmp_path: Path) -> No
     wrong = explicit(inputs["q"][0], inputs["k"][0], site.heads)
     found = probabilities(run.recording.query(site.name, 0), run.recording.keys(site.name, 0), site.scale)
     assert np.abs(found - wrong).max() > 1e-2
+
+
+def test_embeddings_that_were_never_encoded_are_refused() -> None:
+    """Otherwise every call would pass as one without a conditional row, and the recording would be empty."""
+    rows = RowReader(pictures=1)
+    rows.conditional, rows.unconditional = torch.ones(1, 4, 8), torch.zeros(1, 4, 8)
+    assert rows.read(torch.cat([torch.ones(1, 4, 8), torch.zeros(1, 4, 8)])) == (["cond", "uncond"], [0])
+    assert rows.read(torch.zeros(1, 4, 8)) == (["uncond"], [])
+    with pytest.raises(CaptureError, match="alters embeddings"):
+        rows.read(torch.full((2, 4, 8), 0.5))
 
 
 def test_several_pictures_get_a_run_each(lens: Lens, pipe: Any, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """One command that makes the drawn world's model from nothing: `python -m training`.
 
 Every stage is budgeted by time and goes on from its exact state when it is run again. A GPU is used where there is
-one. `--scale` stretches all budgets: 1 is what two CPU cores took for the shipped model.
+one. The budgets are meant for two quiet CPU cores; `--scale` stretches them all.
 """
 
 from __future__ import annotations

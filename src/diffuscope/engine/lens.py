@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from PIL import Image
 
-from diffuscope.engine.capture.kept import LEVELS, Level
 from diffuscope.engine.capture.session import Session
 from diffuscope.engine.models.family import AttentionSite
 from diffuscope.engine.models.loading import SHIPPED, Loaded, around, load
@@ -25,6 +24,7 @@ from diffuscope.errors import InputError, PromptError, RunFolderError, SizeError
 from diffuscope.recording import (
     SCHEMA_VERSION,
     Keep,
+    Level,
     Manifest,
     ModelInfo,
     Recording,
@@ -122,8 +122,9 @@ class Lens:
             self._default("guidance_scale", SHIPPED_GUIDANCE) if guidance_scale is None else guidance_scale
         )
         level: Level = "qk" if keep is None else keep
-        if level not in LEVELS:
-            raise InputError(f"keep={level!r} is no keep level; it is one of {', '.join(LEVELS)}")
+        levels = get_args(Level)
+        if level not in levels:
+            raise InputError(f"keep={level!r} is no keep level; it is one of {', '.join(levels)}")
         if steps < 1:
             raise InputError(f"steps={steps}: a picture needs at least one step")
         if images_per_prompt < 1:
@@ -166,7 +167,6 @@ class Lens:
             open_writers=open_writers,
             progress=progress,
         )
-        device = self.pipe.device
         try:
             with session:
                 made = self.pipe(
@@ -177,11 +177,11 @@ class Lens:
                     height=size[0],
                     width=size[1],
                     num_images_per_prompt=images_per_prompt,
-                    generator=_generators(seed, images_per_prompt, device),
+                    generator=_generators(seed, images_per_prompt),
                 )
             for writer, image in zip(writers, made.images, strict=True):
                 if previews:
-                    self._write_previews(writer, steps)
+                    self._write_previews(writer)
                 writer.finish(image)
         except BaseException as error:
             for writer in writers:
@@ -271,7 +271,7 @@ class Lens:
             files=[],
         )
 
-    def _write_previews(self, writer: RunWriter, steps: int) -> None:
+    def _write_previews(self, writer: RunWriter) -> None:
         """Decode the predicted clean latent of every step, a few at a time, after the run and out of its way."""
         writer.flush()
         recording = Recording.open(writer.folder)
@@ -283,7 +283,7 @@ class Lens:
                 writer.write_preview(first + offset, Image.fromarray(array))
 
 
-def _generators(seed: int, count: int, device: torch.device) -> Any:
+def _generators(seed: int, count: int) -> Any:
     """Noise is drawn on the CPU, so that a seed means the same picture on every device."""
     made = [torch.Generator("cpu").manual_seed(seed + index) for index in range(count)]
     return made[0] if count == 1 else made

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from diffuscope.engine.capture.tap import Attended
-
-Level = Literal["maps", "cross", "qk"]
-LEVELS: tuple[Level, ...] = ("maps", "cross", "qk")
 
 
 def to_numpy(tensor: torch.Tensor) -> NDArray[np.generic]:

@@ -8,14 +8,13 @@ round, separate forwards, or none. So rows are not told apart by position. The e
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from diffuscope.engine.capture.patches import Patches
 from diffuscope.errors import CaptureError
-
-Label = Literal["uncond", "cond", "other"]
+from diffuscope.recording import RowLabel
 
 
 class RowReader:
@@ -38,20 +37,21 @@ class RowReader:
 
         patches.replace(pipe, "encode_prompt", watched)
 
-    def read(self, conditioning: torch.Tensor) -> tuple[list[Label], list[int]]:
+    def read(self, conditioning: torch.Tensor) -> tuple[list[RowLabel], list[int]]:
         """Labels of the rows of `conditioning` `[row, token, channel]`, and the conditional row of each picture.
 
         Raises:
-            CaptureError: the rows do not hold each picture's conditional embedding exactly once.
+            CaptureError: the rows are of embeddings that were never encoded, or hold the conditional embedding of
+                some pictures and not of others.
         """
         if self.conditional is None:
             raise CaptureError("the pipeline never encoded a prompt, so its rows cannot be told apart")
         rows = len(conditioning)
         if self.unconditional is not None and rows == 2 * self.pictures and self._same(self.unconditional):
             # The negative prompt equals the prompt: both halves are alike, and so is whatever is read from them.
-            halves: list[Label] = ["uncond", "cond"]
+            halves: list[RowLabel] = ["uncond", "cond"]
             return [half for half in halves for _ in range(self.pictures)], list(range(self.pictures, rows))
-        labels: list[Label] = []
+        labels: list[RowLabel] = []
         of_picture: dict[int, int] = {}
         for row in range(rows):
             matches = [
@@ -70,6 +70,11 @@ class RowReader:
             else:
                 labels.append("other")
         found = [of_picture[picture] for picture in sorted(of_picture)]
+        if not found and "other" in labels:
+            raise CaptureError(
+                "no row of a denoiser call has the embedding that encode_prompt gave: the pipeline alters embeddings "
+                "on the way, and recording would keep nothing; record it without that option"
+            )
         if found and len(found) != self.pictures:
             raise CaptureError(
                 f"a denoiser call holds the conditional rows of {len(found)} pictures where {self.pictures} are drawn"

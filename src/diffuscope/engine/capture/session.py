@@ -16,14 +16,14 @@ from typing import Any, Self
 import torch
 
 from diffuscope.engine.capture.clean import NoiseLevel, noise_level, predicted_clean
-from diffuscope.engine.capture.kept import Level, to_numpy, word_map
+from diffuscope.engine.capture.kept import to_numpy, word_map
 from diffuscope.engine.capture.patches import Patches
 from diffuscope.engine.capture.rows import RowReader
 from diffuscope.engine.capture.steps import steps_of
 from diffuscope.engine.capture.tap import Attended, tap
 from diffuscope.engine.models.family import AttentionSite, DenoiserCall, Family
 from diffuscope.errors import CaptureError, CoverageError, UnsupportedAttentionError
-from diffuscope.recording import Call, RunWriter, Site, Step
+from diffuscope.recording import Call, Level, RunWriter, Site, Step
 
 Open = Callable[[list[Site]], list[RunWriter]]
 """Opens the run folders, one a picture, once the first call has shown what the sites are."""

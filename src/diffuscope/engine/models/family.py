@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 
-SiteKind = Literal["cross", "self", "joint"]
+from diffuscope.recording import SiteKind
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from diffuscope.engine.models.family import AttentionSite, DenoiserCall, SiteKind
+from diffuscope.engine.models.family import AttentionSite, DenoiserCall
+from diffuscope.recording import SiteKind
 
 
 class StableDiffusion:
