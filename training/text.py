@@ -1,8 +1,8 @@
 """Stage 2: the tokenizer and the text encoder, before the denoiser sees them.
 
-The tokenizer is a byte-level BPE in CLIP's form. The encoder learns in a minute to read the grammar: which colour
-and size go with a noun (at the noun's token) and what the whole caption says (at the end token, the last noun and
-the padding). No picture is involved; the denoiser's own loss goes on training it afterwards.
+The tokenizer is a byte-level BPE in CLIP's form. The encoder learns in a minute to read the grammar: which colour,
+size and relation to an earlier noun go with a noun (at the noun's token) and what the whole caption says (at the end
+token and the padding). No picture is involved; afterwards it stays as it is.
 """
 
 from __future__ import annotations
@@ -81,7 +81,13 @@ _WHOLE: dict[str, tuple[str, ...]] = {
     "relation": tuple(RELATIONS),
     "place": tuple(PLACES),
 }
-_OWN: dict[str, tuple[str, ...]] = {"colour": tuple(COLOURS), "size": SIZE_WORDS}
+# What each noun's own token says. The encoder is causal: where the second thing stands, its token can know; the
+# first one's cannot, and need not.
+_OWN: dict[str, tuple[str, ...]] = {
+    "colour": tuple(COLOURS),
+    "size": SIZE_WORDS,
+    "relation": tuple(RELATIONS),
+}
 
 
 def _class(value: str | None, choices: tuple[str, ...]) -> int:
@@ -95,6 +101,13 @@ def _whole(description: Description) -> dict[str, int]:
         for part in ("noun", "colour", "size"):
             said[f"{part}{index}"] = getattr(thing, part) if thing else None
     return {key: _class(said[key], choices) for key, choices in _WHOLE.items()}
+
+
+def _own(description: Description, noun: str) -> dict[str, int]:
+    index = next(i for i, thing in enumerate(description.things) if thing.noun == noun)
+    thing = description.things[index]
+    said = {"colour": thing.colour, "size": thing.size, "relation": description.relation if index else None}
+    return {key: _class(said[key], choices) for key, choices in _OWN.items()}
 
 
 class Reader(nn.Module):
@@ -136,15 +149,9 @@ def fit(work: Path, minutes: float, seed: int, device: torch.device) -> tuple[CL
                 total = total + functional.cross_entropy(reader.whole[key](hidden[rows, where]), target)
         places = [(r, c) for r in range(batch) for c in range(LENGTH) if int(ids[r, c]) in noun_ids]
         at = hidden[[r for r, _ in places], [c for _, c in places]]
-        for part, choices in _OWN.items():
-            target = torch.tensor(
-                [
-                    _class(next(getattr(t, part) for t in descriptions[r].things if t.noun == noun), choices)
-                    for r, c in places
-                    for noun in [noun_ids[int(ids[r, c])]]
-                ],
-                device=device,
-            )
+        own = [_own(descriptions[r], noun_ids[int(ids[r, c])]) for r, c in places]
+        for part in _OWN:
+            target = torch.tensor([said[part] for said in own], device=device)
             total = total + functional.cross_entropy(reader.own[part](at), target)
         return total, {}
 

@@ -28,6 +28,10 @@ from diffuscope.scenes.vocabulary import (
 SIDE = 128
 """Height and width of a drawn picture in pixels."""
 
+MARGIN = 4.0
+GAP = 4.0
+"""Least distance in pixels of a thing from the picture's edge, and of two things from each other."""
+
 
 @dataclass(frozen=True)
 class Thing:
@@ -108,9 +112,14 @@ Split = Literal["train", "held-out"]
 
 
 def split_of(description: Description) -> Split:
-    """Which part of the fixed split a description belongs to: 1 in 12 keys is held out, whatever place or phrasing."""
-    digest = hashlib.sha256(description.key().encode()).digest()
-    return "held-out" if digest[0] % 12 == 0 else "train"
+    """Which part of the fixed split a description belongs to, whatever its place, sizes or phrasing.
+
+    1 in 12 keys of two things and 1 in 6 of one is held out. A scene and its mirror ("A left of B", "B right of A")
+    draw the same, so they share one key and one side.
+    """
+    key = min(description.key(), mirrored(description).key())
+    share = 6 if len(description.things) == 1 else 12
+    return "held-out" if hashlib.sha256(key.encode()).digest()[0] % share == 0 else "train"
 
 
 def sample_description(rng: np.random.Generator, *, count: int | None = None) -> Description:
@@ -148,6 +157,8 @@ def lay_out(description: Description, rng: np.random.Generator) -> Scene:
     the gap is horizontal and the vertical offset is smaller than the horizontal one.
     """
     placed: list[Placed] = []
+    # Two big things have to fit beside each other.
+    most = SIDE if len(description.things) == 1 else (SIDE - 2 * MARGIN - GAP) / 4
     taken = {thing.colour for thing in description.things}
     for thing in description.things:
         free = [colour for colour in COLOURS if colour not in taken]
@@ -155,7 +166,7 @@ def lay_out(description: Description, rng: np.random.Generator) -> Scene:
         taken.add(colour)
         size = thing.size or "medium"
         low, high = SIZES[size]
-        placed.append(Placed(thing.noun, colour, size, 0.0, 0.0, float(rng.uniform(low, high))))
+        placed.append(Placed(thing.noun, colour, size, 0.0, 0.0, float(rng.uniform(low, min(high, most)))))
     things = (
         _alone(placed[0], rng) if len(placed) == 1 else _pair(placed[0], placed[1], description.relation, rng)
     )
@@ -166,9 +177,6 @@ def lay_out(description: Description, rng: np.random.Generator) -> Scene:
         horizon=float(rng.uniform(0.74, 0.84)),
         phase=float(rng.uniform(0.0, 2 * np.pi)),
     )
-
-
-MARGIN = 4.0
 
 
 def _alone(thing: Placed, rng: np.random.Generator) -> tuple[Placed, ...]:
@@ -185,8 +193,8 @@ def _pair(
     before = relation in ("left of", "above") or (relation == "and" and rng.random() < 0.5)
     near, far = (first, second) if before else (second, first)
     slack = SIDE - 2 * MARGIN - 2 * near.radius - 2 * far.radius
-    gap = min(float(rng.uniform(6.0, 26.0)), max(slack, 2.0))
-    start = MARGIN + float(rng.uniform(0.0, max(slack - gap, 0.0)))
+    gap = min(float(rng.uniform(6.0, 26.0)), slack)
+    start = MARGIN + float(rng.uniform(0.0, slack - gap))
     along_near = start + near.radius
     along_far = along_near + near.radius + gap + far.radius
     distance = along_far - along_near

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from diffuscope.scenes.grammar import Description, Split, mirrored, sample_split, split_of
+from diffuscope.scenes.grammar import Description, Split, sample_split
 from diffuscope.scenes.vocabulary import COLOURS, NOUNS, PLACES, RELATIONS, SIZE_WORDS, known_words
 
 STANDARD_SEED = 20_240_601
@@ -37,11 +37,9 @@ def standard_prompts(
 ) -> tuple[Prompt, ...]:
     """Distinct prompts, the same for the same arguments; the first k of a longer list are the shorter list.
 
-    They are held out unless `split` says "train"; held-out ones from both ends: where "A left of B" was not trained on,
-    "B right of A" was not either. One prompt in three names one thing, the others two, with the five
-    relations in turn; `count` (1 or 2) fixes the number of things. About four in five name a place; `places` True or
-    False asks for one in all or in none. Only few pairs of colour and noun are held out for a thing alone: prompts
-    with one thing differ in size, place and phrasing more than in these (see `Description.key`).
+    They are held out unless `split` says "train" (see `grammar.split_of`). One prompt in three names one thing, the
+    others two, with the five relations in turn; `count` (1 or 2) fixes the number of things. About four in five name
+    a place; `places` True or False asks for one in all or in none.
     Raises `ValueError` for a number below 0, a count other than 1 or 2, or more prompts than there are.
     """
     if number < 0 or count not in (None, 1, 2):
@@ -58,7 +56,7 @@ def standard_prompts(
             place = list(PLACES)[rng.integers(len(PLACES))] if places else None
             description = replace(description, place=place)
         text = description.caption(rng)
-        fresh = text not in prompts and description not in seen and split_of(mirrored(description)) == split
+        fresh = text not in prompts and description not in seen
         if not fresh or (things == 2 and description.relation != relations[pairs % len(relations)]):
             misses += 1
             if misses > PATIENCE:

@@ -1,8 +1,8 @@
 """The words of the drawn world and what each of them looks like.
 
 Everything that the grammar can say and the renderer can draw is listed here once: nouns, colours, sizes, places
-and relations. Colours are sRGB triples (0 to 255), chosen so that any two, and any colour and any place, stay at
-least about 20 CIE76 units apart: a judge, and a person, can tell them apart by eye.
+and relations. Colours are sRGB triples (0 to 255), chosen so that any two stay at least 20 CIE76 units apart, and
+so does any colour from any place, but for white: it is 8 to 16 units from the plain, snowy and sky backdrops.
 """
 
 from __future__ import annotations
