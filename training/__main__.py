@@ -7,7 +7,6 @@ one. The budgets are meant for two quiet CPU cores; `--scale` stretches them all
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 import torch
@@ -15,8 +14,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from training import autoencoder, denoiser, package, report, text
 
-STAGES = ("autoencoder", "text", "denoiser", "decoder", "package", "report")
-MINUTES = {"autoencoder": 30.0, "text": 1.5, "denoiser": 78.0, "decoder": 15.0}
+STAGES = ("autoencoder", "text", "denoiser", "package", "report")
+MINUTES = {"autoencoder": 30.0, "text": 1.5, "denoiser": 90.0}
 SHIPPED = Path(__file__).resolve().parents[1] / "src" / "diffuscope" / "scenes" / "model"
 
 
@@ -34,12 +33,6 @@ def main() -> None:
         "--scenes", type=int, default=20_000, help="scenes whose latents the denoiser trains on"
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--compile",
-        action=argparse.BooleanOptionalAction,
-        default=shutil.which("c++") is not None,
-        help="compile the denoiser (needs a C++ compiler)",
-    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     stages = options.stages.split(",")
@@ -60,21 +53,7 @@ def main() -> None:
         tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
         encoder = CLIPTextModel.from_pretrained(work / "text_encoder").to(device)
         minutes = options.denoiser_minutes * options.scale
-        denoiser.fit(
-            work,
-            minutes,
-            seed,
-            device,
-            vae,
-            tokenizer,
-            encoder,
-            scenes=options.scenes,
-            compiled=options.compile,
-        )
-    if "decoder" in stages:
-        minutes = options.decoder_minutes * options.scale
-        vae = autoencoder.fit_decoder(work, minutes, seed, device, scenes=options.scenes)
-        vae.save_pretrained(work / "vae")
+        denoiser.fit(work, minutes, seed, device, vae, tokenizer, encoder, scenes=options.scenes)
     if "package" in stages:
         painter, tokenizer = package.latest(work, device)
         size = package.package(options.out, painter, autoencoder.load(work, device), tokenizer)

@@ -1,8 +1,4 @@
-"""Stage 1: the picture's autoencoder (diffusers `AutoencoderKL`), pictures to 16x16 latents of four channels.
-
-Trained in two parts. First encoder and decoder together. Then the encoder is frozen, so that latents stay what they
-are, and the decoder alone goes on: its time can be spent after, or beside, the denoiser's.
-"""
+"""Stage 1: the picture's autoencoder (diffusers `AutoencoderKL`), pictures to 16x16 latents of four channels."""
 
 from __future__ import annotations
 
@@ -13,10 +9,8 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
-from torch.nn import functional
 
 from training import data
-from training.latents import latents
 from training.loop import Schedule, train
 
 BATCH = 8
@@ -38,9 +32,12 @@ def build() -> AutoencoderKL:
     )
 
 
-def error(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean absolute error keeps edges sharp, squared error is what the signal-to-noise ratio counts."""
-    return 0.25 * functional.l1_loss(output, target) + functional.mse_loss(output, target)
+def error(output: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error keeps edges sharp, squared error is what the signal-to-noise ratio counts. `weights`
+    `[picture, y, x]`: how much each pixel weighs."""
+    difference = output - target
+    each = (0.25 * difference.abs() + difference.square()).mean(dim=1)
+    return (each * weights).sum() / weights.sum()
 
 
 def psnr(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -59,57 +56,53 @@ def evaluate(
     return float(psnr(output, target).mean()), target[:8], output[:8]
 
 
-def fit(work: Path, minutes: float, seed: int, device: torch.device) -> AutoencoderKL:
-    """Train (or go on training) encoder and decoder together; returns the autoencoder with averaged weights."""
-    torch.manual_seed(seed)
-    vae = build().to(device)
-
-    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        target = data.to_tensor(data.pictures(seed, range(step * BATCH, (step + 1) * BATCH))).to(device)
-        posterior = vae.encode(target).latent_dist
-        output = vae.decode(posterior.sample()).sample
-        divergence = posterior.kl().mean() / posterior.mean[0].numel()
-        figures = {"psnr": float(psnr(output.detach(), target).mean()), "kl": float(divergence.detach())}
-        return error(output, target) + 1e-4 * divergence, figures
-
-    probe = build().to(device).eval()
-    schedule = Schedule(minutes=minutes, peak=2e-3, hold=0.25, floor=0.01, average=0.998)
-    look = _looker(work, "autoencoder", probe)
-    weights = train("autoencoder", vae, loss, schedule, work, seed=seed, look=look)
-    probe.load_state_dict(weights)
-    return probe
+NOISE = 0.25
+"""Most noise added to latents in training, in standard deviations of each channel."""
 
 
-def fit_decoder(
-    work: Path, minutes: float, seed: int, device: torch.device, *, scenes: int = 20_000, jitter: float = 0.05
+def fit(
+    work: Path,
+    minutes: float,
+    seed: int,
+    device: torch.device,
+    *,
+    start: AutoencoderKL | None = None,
+    peak: float = 2e-3,
 ) -> AutoencoderKL:
-    """Train the decoder alone, on kept latents: what the denoiser has learned to make stays what it is.
+    """Train (or go on training) the autoencoder and return it with averaged weights.
 
-    Half of each batch is night scenes: dark things on a dark ground weigh little in a squared error, and the first
-    part leaves some of them undrawn. A little noise (`jitter`, in standard deviations) is added to the latents, as
-    the denoiser's are not exact either.
+    The denoiser will not make latents exactly. So latents get noise of a random size here, up to `NOISE`: what
+    matters in a picture must lie further apart than that. Without it the encoder puts yellow and orange a quarter of
+    a deviation apart, which the decoder can read and the denoiser blends.
+
+    Args:
+        work: folder of the stage's state and logs.
+        minutes, seed, device: as in every stage.
+        start: weights to begin with; fresh ones when None.
+        peak: learning rate.
     """
     torch.manual_seed(seed)
-    vae = load(work, device)
-    kept = latents(work, vae, scenes, seed, device)
-    nights = np.array([index for index in range(scenes) if data.scene(seed, index)[0].place == "night"])
-    parts = (vae.post_quant_conv, vae.decoder)
-    trained = [parameter for part in parts for parameter in part.parameters()]
+    vae = build().to(device)
+    if start is not None:
+        vae.load_state_dict(start.state_dict())
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        rng = np.random.default_rng([seed, 55, step])
-        indices = [*rng.integers(scenes, size=BATCH // 2), *rng.choice(nights, BATCH // 2)]
-        drawn = np.concatenate([data.pictures(seed, range(i, i + 1)) for i in indices])
-        target = data.to_tensor(drawn).to(device)
-        latent = kept[indices].to(device)
-        output = vae.decode(latent + jitter * torch.randn_like(latent)).sample
-        return error(output, target), {"psnr": float(psnr(output.detach(), target).mean())}
+        images, weights = data.weighed(seed, range(step * BATCH, (step + 1) * BATCH))
+        target = data.to_tensor(images).to(device)
+        side = target.shape[-1] // 8
+        size = torch.rand(BATCH, 1, 1, 1) * NOISE
+        noise = (torch.randn(BATCH, 4, side, side) * size).to(device)
+        posterior = vae.encode(target).latent_dist
+        latent = posterior.sample()
+        output = vae.decode(latent + noise * latent.std(dim=(0, 2, 3), keepdim=True)).sample
+        divergence = posterior.kl().mean() / posterior.mean[0].numel()
+        figures = {"psnr": float(psnr(output.detach(), target).mean()), "kl": float(divergence.detach())}
+        return error(output, target, torch.from_numpy(weights).to(device)) + 1e-4 * divergence, figures
 
     probe = build().to(device).eval()
-    probe.register_to_config(scaling_factor=vae.config.scaling_factor)
-    schedule = Schedule(minutes=minutes, peak=1.5e-3, hold=0.3, floor=0.01, average=0.998)
-    look = _looker(work, "decoder", probe)
-    weights = train("decoder", vae, loss, schedule, work, seed=seed, parameters=trained, look=look)
+    schedule = Schedule(minutes=minutes, peak=peak, hold=0.25, floor=0.01, average=0.998, warmup=300)
+    look = _looker(work, "autoencoder", probe)
+    weights = train("autoencoder", vae, loss, schedule, work, seed=seed, look=look)
     probe.load_state_dict(weights)
     return probe
 
