@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 import diffuscope as ds
-from diffuscope.engine.lens import SHIPPED_GUIDANCE, SHIPPED_STEPS
+from diffuscope.engine.order import SHIPPED_GUIDANCE, SHIPPED_STEPS
 from diffuscope.maps.resize import resize
 from diffuscope.scenes import lay_out, read, render, score, standard_prompts, summarise
 from diffuscope.scenes.scoring import as_text

@@ -41,13 +41,16 @@ def watched_projections(unet: torch.nn.Module) -> Iterator[dict[str, list[dict[s
             handle.remove()
 
 
-def explicit(q: np.ndarray, k: np.ndarray, heads: int) -> np.ndarray:
-    """Softmax probabilities float64 `[head, query, key]` of one row's `q`, `k` `[position, channel]`."""
+def explicit(q: np.ndarray, k: np.ndarray, heads: int, bias: np.ndarray | None = None) -> np.ndarray:
+    """Softmax probabilities float64 `[head, query, key]` of one row's `q`, `k` `[position, channel]`; `bias`
+    `[query, key]` is added to the products, -inf where a key is left out."""
     dim = q.shape[-1] // heads
     found = []
     for head in range(heads):
         part = slice(head * dim, (head + 1) * dim)
         scores = q[:, part] @ k[:, part].T / np.sqrt(dim)
+        if bias is not None:
+            scores = scores + bias
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         found.append(weights / weights.sum(axis=1, keepdims=True))
     return np.stack(found)

@@ -319,7 +319,7 @@ def _manifest(
 ) -> Manifest:
     return Manifest.model_validate(
         {
-            "schema_version": 1,
+            "schema_version": 2,
             "id": name,
             "created": "2026-01-01T00:00:00Z",
             "complete": False,

@@ -7,7 +7,7 @@ import diffuscope
 from diffuscope.cli import app, info
 from diffuscope.errors import CoverageError, InputError, MissingExtraError
 
-COMMANDS = [command.name for command in app.registered_commands]
+COMMANDS = [each.name for each in [*app.registered_commands, *app.registered_groups]]
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> CommandLine:
 def test_help_lists_every_command_and_where_to_start(cli: CommandLine) -> None:
     outcome = cli("--help")
     assert outcome.status == 0 and cli().out == outcome.out
-    assert COMMANDS == ["demo", "record", "info", "heatmap", "steps", "verify", "doctor"]
+    assert COMMANDS == ["demo", "record", "info", "heatmap", "steps", "verify", "doctor", "runs"]
     for name in [*COMMANDS, "diffuscope demo"]:
         assert name in outcome.out
 

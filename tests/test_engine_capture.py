@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -188,9 +189,16 @@ def test_a_stopped_run_keeps_its_whole_steps(
 
 
 def test_two_stage_schedulers_count_steps_and_calls_apart() -> None:
-    assert steps_of([9, 7, 7, 5, 5, 3, 3]) == [0, 0, 1, 1, 2, 2, 3]  # Heun, 4 steps
-    assert steps_of([9, 7, 7, 5, 3]) == [0, 0, 1, 2, 3]  # PNDM, 4 steps
-    assert steps_of([9, 7, 5]) == [0, 1, 2]
+    def of(timesteps, steps=None, runge_kutta=None):
+        return steps_of(SimpleNamespace(num_inference_steps=steps, prk_timesteps=runge_kutta), timesteps)
+
+    assert of([9, 7, 7, 5, 5, 3, 3], 4) == [0, 0, 1, 1, 2, 2, 3]  # Heun
+    assert of([9, 8, 7, 6, 5, 4, 3], 4) == [0, 0, 1, 1, 2, 2, 3]  # KDPM2, whose second call is between
+    assert of([9, 7, 7, 5, 3], 4) == [0, 0, 1, 2, 3]  # PNDM
+    assert of([9, 8, 8, 7] * 3 + [3, 1], 5, [9, 8, 8, 7] * 3) == [0] * 4 + [1] * 4 + [2] * 4 + [3, 4]
+    assert of([9, 7, 5], 3) == [0, 1, 2]
+    assert of([9, 5, 5], 3) == [0, 1, 2]  # Two steps that round to one timestep
+    assert of([9, 7, 7, 5, 5]) == [0, 0, 1, 1, 2]  # A scheduler that does not say
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_what_is_written_is_read(tmp_path):
 def test_the_file_is_json_that_people_can_read(tmp_path):
     written(tmp_path / "m")
     lines = (tmp_path / "m").read_text(encoding="utf-8").splitlines()
-    assert lines[1] == '"schema_version": 1,'
+    assert lines[1] == f'"schema_version": {SCHEMA_VERSION},'
     assert sum(line.startswith('  {"index":') for line in lines) == 3, "one step a line"
     assert "réd <b>" in "\n".join(lines)
 

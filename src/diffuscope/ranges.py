@@ -135,6 +135,14 @@ class Ranges:
             number for start, stop in self.intervals for number in range(start, n if stop is None else stop)
         )
 
+    def within(self, n: int) -> tuple[int, ...]:
+        """The numbers of 0 to n - 1 that are in the set, ascending; there may be none."""
+        return tuple(
+            number
+            for start, stop in self.intervals
+            for number in range(start, n if stop is None else min(stop, n))
+        )
+
 
 def _whole(value: object, given: object, name: str) -> int:
     """A whole number; True is not one, and 1.5 is not either."""

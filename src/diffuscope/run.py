@@ -215,12 +215,24 @@ class Run:
             raise SelectionError(
                 "this run was stopped before its first step was whole, so there is nothing to show"
             )
+        attended = self.recording.attended_steps
         if selection.steps == "all":
-            return tuple(recorded)
+            if not attended:
+                raise NotKeptError(
+                    f"this run was stopped before a step whose attention was to be kept "
+                    f"({self.manifest.keep.steps})"
+                )
+            return attended
         wanted = selection.resolve_steps(recorded[-1] + 1)
         lacking = sorted(set(wanted) - set(recorded))
         if lacking:
             raise SelectionError(f"these steps were not recorded: {listed([str(step) for step in lacking])}")
+        lacking = sorted(set(wanted) - set(attended))
+        if lacking:
+            raise NotKeptError(
+                f"attention of these steps was not kept: {listed([str(step) for step in lacking])}; "
+                f"this run kept that of {self.manifest.keep.steps}"
+            )
         return wanted
 
     def _background(self) -> Image.Image | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from diffuscope import __version__
-from diffuscope.cli import demo, doctor, heatmap, info, record, steps, verify
+from diffuscope.cli import demo, doctor, heatmap, info, record, runs, steps, verify
 from diffuscope.cli.console import show_error
 from diffuscope.errors import DiffuscopeError, InputError
 
@@ -44,6 +44,13 @@ for module, name in (
     (doctor, "doctor"),
 ):
     app.command(name, help=reflowed(module.command), epilog=module.EXAMPLES)(module.command)
+
+runs_app = typer.Typer(rich_markup_mode="rich")
+runs_app.callback(invoke_without_command=True, help=reflowed(runs.show), epilog=runs.EXAMPLES)(runs.show)
+for name, (function, examples) in runs.ACTIONS.items():
+    epilog = "\n\n".join(["[bold]Examples[/bold]", *examples])
+    runs_app.command(name, help=reflowed(function), epilog=epilog)(function)
+app.add_typer(runs_app, name="runs")
 
 
 @app.callback(invoke_without_command=True)

@@ -52,6 +52,11 @@ def show_warnings(messages: Iterable[str]) -> None:
         stderr().print(f"warning: {' '.join(message.split())}")
 
 
+def note(message: str) -> None:
+    """One line on stderr that is neither a result nor a warning."""
+    stderr().print(" ".join(message.split()))
+
+
 def print_json(result: dict[str, Any]) -> None:
     """The one JSON object of ``--json``. Numbers that are not finite become null: JSON has none."""
     print(json.dumps(_finite(result), indent=2, ensure_ascii=False, allow_nan=False))

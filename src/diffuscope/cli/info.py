@@ -50,6 +50,9 @@ def describe(run: "Run") -> dict[str, Any]:
         "cut": manifest.text.cut,
         "keep": manifest.keep.model_dump(),
         "steps": len(manifest.steps),
+        "rounding": max(
+            (step.rounding for step in manifest.steps if step.rounding is not None), default=None
+        ),
         "calls": sum(len(step.calls) for step in manifest.steps),
         "sites": [
             {"name": site.name, "kind": site.kind, "grid": site.grid, "heads": site.heads, "keys": site.keys}
@@ -78,6 +81,11 @@ def show(run: "Run", facts: dict[str, Any]) -> None:
         ("kept", f"{keep['level']} as {keep['dtype']}, {facts['bytes'] / 1e6:.1f} MB"),
         ("recorded", facts["created"]),
     ]
+    limits = [f"{name} {keep[name]}" for name in ("steps", "heads") if keep[name] != "all"]
+    if limits:
+        rows.insert(-1, ("limits", ", ".join(limits)))
+    if facts["rounding"] is not None:
+        rows.insert(-1, ("rounding", f"changes a probability by at most {facts['rounding']:.1e}"))
     if sampling["negative_prompt"]:
         rows.insert(2, ("negative", sampling["negative_prompt"]))
     if facts["cut"]:

@@ -6,11 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from diffuscope.cli import options
-from diffuscope.cli.console import command_line, print_facts, print_json, progress_bar, show_warnings, spinner
+from diffuscope.cli.console import (
+    command_line,
+    note,
+    print_facts,
+    print_json,
+    progress_bar,
+    show_warnings,
+    spinner,
+)
 
 if TYPE_CHECKING:
+    from diffuscope import Lens
+    from diffuscope.engine.estimate import Estimate
     from diffuscope.run import Run
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -18,8 +29,16 @@ EXAMPLES = """[bold]Examples[/bold]
 diffuscope record "a red circle left of a blue square"
 diffuscope record "a big yellow star in the night" --seed 3 --steps 50
 diffuscope record "a cat on a mat" --model path/to/pipeline --keep cross --sites "cross:up.*"
+diffuscope record "a red circle" --keep-steps 0:10 --grids 16x16 --estimate
 
 What was recorded answers questions later: diffuscope heatmap RUN --word circle"""
+
+
+class Store(StrEnum):
+    """In which type tensors are written."""
+
+    kernel = "kernel"
+    float16 = "float16"
 
 
 class Level(StrEnum):
@@ -56,7 +75,7 @@ def command(
         Level | None,
         typer.Option(
             help="What to write: word maps; all of cross-attention; self-attention too. "
-            "Default: the most that fits 2 GB.",
+            "Default: the most that fits --budget.",
             show_default=False,
         ),
     ] = None,
@@ -64,6 +83,30 @@ def command(
         str | None,
         typer.Option(metavar="PATTERN", help="Keep these sites only, e.g. 'cross:up.*'.", show_default=False),
     ] = None,
+    grids: Annotated[
+        str | None,
+        typer.Option(metavar="HxW", help="Keep sites of these grids only: '16x16,8x8'.", show_default=False),
+    ] = None,
+    keep_steps: Annotated[
+        str | None,
+        typer.Option(metavar="A:B", help="Keep attention at these steps only: '0:10'.", show_default=False),
+    ] = None,
+    keep_heads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Keep queries and keys of these heads only: '0:4'.", show_default=False
+        ),
+    ] = None,
+    values: Annotated[bool, typer.Option("--values", help="Keep values of self-attention too.")] = False,
+    store: Annotated[
+        Store, typer.Option(help="Tensors as the kernel had them, or rounded (the error is written down).")
+    ] = Store.kernel,
+    budget: Annotated[
+        str, typer.Option(metavar="SIZE", help="What a run may take on disk where --keep is not given.")
+    ] = "2GB",
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only say how much would be written; draws nothing.")
+    ] = False,
     previews: Annotated[bool, typer.Option(help="Write the predicted clean picture of every step.")] = True,
     device: options.Device = None,
     out: options.Out = options.RUNS,
@@ -74,22 +117,28 @@ def command(
     The picture is bit for bit the one that the model draws without recording. The recording goes to a folder
     of its own under --out; stop with Ctrl-C and what was recorded until then still opens.
     """
-    runs = record(
-        prompt,
-        model=model,
-        device=device,
-        negative_prompt=negative,
-        seed=seed,
-        steps=steps,
-        guidance_scale=guidance,
-        width=width,
-        height=height,
-        images_per_prompt=images,
-        keep=keep.value if keep else None,
-        sites=sites,
-        previews=previews,
-        out=out,
-    )
+    settings: dict[str, Any] = {
+        "negative_prompt": negative,
+        "seed": seed,
+        "steps": steps,
+        "guidance_scale": guidance,
+        "width": width,
+        "height": height,
+        "images_per_prompt": images,
+        "keep": keep.value if keep else None,
+        "sites": sites,
+        "grids": grids,
+        "keep_steps": keep_steps,
+        "keep_heads": keep_heads,
+        "values": values,
+        "store": store.value,
+        "budget": budget,
+        "previews": previews,
+    }
+    if estimate:
+        show_estimate(open_lens(model, device).estimate(prompt, **settings), as_json)
+        return
+    runs = record(prompt, model=model, device=device, out=out, **settings)
     if as_json:
         print_json({"runs": [describe(run) for run in runs]})
         return
@@ -107,22 +156,48 @@ def command(
 
 def record(prompt: str, *, model: str, device: str | None, out: Path, **settings: Any) -> "list[Run]":
     """Load the model and record, with progress and warnings on stderr; `settings` are `Lens.record`'s."""
+    lens = open_lens(model, device)
+    before = run_folders(out)
+    try:
+        with progress_bar("recording") as on_step:
+            recorded = lens.record(prompt, out=out, progress=on_step, on_estimate=say, **settings)
+    except KeyboardInterrupt:
+        show_warnings(f"what was recorded until now is in {folder}" for folder in run_folders(out) - before)
+        raise
+    show_warnings(lens.warnings)
+    return recorded if isinstance(recorded, list) else [recorded]
+
+
+def open_lens(model: str, device: str | None) -> "Lens":
+    """Load a model, with a spinner."""
     from diffuscope import Lens  # only here: everything but recording works without torch
     from diffuscope.engine.quiet import quiet_libraries
 
     quiet_libraries()
     on_disk = "/" not in model or Path(model).exists()
     with spinner(f"loading {model}") if on_disk else nullcontext():  # a download shows its own bars
-        lens = Lens.load(model, device=device)
-    before = run_folders(out)
-    try:
-        with progress_bar("recording") as on_step:
-            recorded = lens.record(prompt, out=out, progress=on_step, **settings)
-    except KeyboardInterrupt:
-        show_warnings(f"what was recorded until now is in {folder}" for folder in run_folders(out) - before)
-        raise
-    show_warnings(lens.warnings)
-    return recorded if isinstance(recorded, list) else [recorded]
+        return Lens.load(model, device=device)
+
+
+def say(estimate: "Estimate") -> None:
+    """How much will be written, on stderr: before it is."""
+    note(f"writing {estimate}")
+    if not estimate.fits:
+        show_warnings([f"even word maps alone do not fit the budget of {decimal(estimate.budget or 0)}"])
+
+
+def show_estimate(estimate: "Estimate", as_json: bool) -> None:
+    """The answer to ``--estimate``."""
+    if as_json:
+        print_json(estimate.to_json())
+        return
+    print_facts(
+        [
+            ("level", estimate.level),
+            *((f"keep={level}", f"{decimal(size)} a run") for level, size in estimate.bytes.items()),
+            ("together", f"{decimal(estimate.total)}, {estimate.pictures} run(s) of {estimate.steps} steps"),
+        ]
+    )
 
 
 def run_folders(out: Path) -> set[Path]:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from PIL import Image
+from rich.filesize import decimal
 
-from diffuscope.engine.capture.session import Session
+from diffuscope.engine.capture.carry import room_for_waiting
+from diffuscope.engine.capture.kept import Keeping
+from diffuscope.engine.capture.session import FirstCall, Open, Session
+from diffuscope.engine.estimate import Estimate, estimate
 from diffuscope.engine.models.family import AttentionSite
 from diffuscope.engine.models.loading import SHIPPED, Loaded, around, load
 from diffuscope.engine.models.provenance import plain, software
 from diffuscope.engine.models.registry import family_of
-from diffuscope.engine.models.tokens import read_prompt
-from diffuscope.errors import InputError, PromptError, RunFolderError, SizeError
+from diffuscope.engine.order import DEFAULT_BUDGET, Order, Store, Wish, check
+from diffuscope.errors import CaptureError, RunFolderError
 from diffuscope.recording import (
     SCHEMA_VERSION,
     Keep,
@@ -31,16 +36,19 @@ from diffuscope.recording import (
     RunWriter,
     Sampling,
     Scheduler,
-    Site,
-    TextInfo,
 )
 from diffuscope.run import Run
-from diffuscope.selection import Selection
+from diffuscope.selection import Choice, SiteChoice
 
 Progress = Callable[[int, int], None]
 
-SHIPPED_STEPS, SHIPPED_GUIDANCE = 25, 4.0
-"""What the shipped model is used and measured with; other models have their pipeline's own defaults."""
+
+class _Enough(Exception):
+    """Stops a pipeline whose first call has shown what there was to know."""
+
+    def __init__(self, estimate: Estimate) -> None:
+        super().__init__("enough was seen")
+        self.estimate = estimate
 
 
 class Lens:
@@ -88,10 +96,17 @@ class Lens:
         height: int | None = None,
         images_per_prompt: int = 1,
         keep: Level | None = None,
-        sites: str | None = None,
+        sites: SiteChoice = None,
+        grids: str | None = None,
+        keep_steps: Choice = None,
+        keep_heads: Choice = None,
+        values: bool = False,
+        store: Store = "kernel",
+        budget: int | str = DEFAULT_BUDGET,
         out: str | Path = "runs",
         previews: bool = True,
         progress: Progress | None = None,
+        on_estimate: Callable[[Estimate], None] | None = None,
     ) -> Any:
         """Draw a picture and record what the model attends to while it does. The picture is the one that the pipeline
         draws without the lens, to the bit.
@@ -104,82 +119,60 @@ class Lens:
             guidance_scale: weight of classifier-free guidance; 1 or less means none. Default as for `steps`.
             width, height: of the picture in pixels.
             images_per_prompt: how many pictures; each gets a run folder of its own.
-            keep: `maps`, `cross` or `qk`: what is kept. `qk` by default.
+            keep: `maps`, `cross` or `qk`: what is kept. By default the highest level that fits `budget`.
             sites: pattern of the sites to keep (`cross:up.*,self:*`); all by default.
+            grids: of which grids sites are kept, height x width (`16x16,8x8`); all by default.
+            keep_steps: at which steps attention is kept (`0:10`); at all by default. Latents are kept of all.
+            keep_heads: whose queries and keys are kept (`0:4`), counted within each site; of all by default.
+            values: keep the values of self-attention too (with `qk`).
+            store: `kernel` keeps tensors in the type that the kernel received, `float16` rounds what is larger, and
+                the largest change that this makes to a probability is written down for each step.
+            budget: bytes that a run may take on disk where `keep` is not given: a number, or `500MB`, `2GB`.
             out: folder of runs; a new folder is made in it for each picture.
             previews: whether to decode the predicted clean image of each step.
             progress: called as `progress(step, steps)` after each step.
+            on_estimate: called with the estimate of the run's size when it is known, before anything is written.
 
         Returns:
             A `Run`, or a list of them when `images_per_prompt` is more than one.
 
         Raises:
-            PromptError, SizeError, SelectionError, RunFolderError, InputError: bad input, before anything runs.
+            PromptError, SizeError, SelectionError, RunFolderError, InputError: bad input, before anything runs; a
+                grid that no site has, or a disk with too little room, after the first call of the denoiser.
             CaptureError: the model's attention could not be recorded whole; what was recorded stays readable.
         """
-        steps = self._default("num_inference_steps", SHIPPED_STEPS) if steps is None else steps
-        guidance = (
-            self._default("guidance_scale", SHIPPED_GUIDANCE) if guidance_scale is None else guidance_scale
+        wish = Wish(keep, sites, grids, keep_steps, keep_heads, values, store, budget, previews)
+        order = self._order(
+            prompt,
+            wish,
+            negative_prompt=negative_prompt,
+            seed=seed,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            width=width,
+            height=height,
+            images_per_prompt=images_per_prompt,
         )
-        level: Level = "qk" if keep is None else keep
-        levels = get_args(Level)
-        if level not in levels:
-            raise InputError(f"keep={level!r} is no keep level; it is one of {', '.join(levels)}")
-        if steps < 1:
-            raise InputError(f"steps={steps}: a picture needs at least one step")
-        if images_per_prompt < 1:
-            raise InputError(f"images_per_prompt={images_per_prompt}: it is at least 1")
-        text = self._read(prompt)
-        size = self._size(height, width)
-        chosen = self._choose(sites)
         folder = _runs_folder(Path(out))
         started = time.strftime("%Y%m%d-%H%M%S")
         names = [_run_id(started, prompt, seed + i) for i in range(images_per_prompt)]
         writers: list[RunWriter] = []
 
-        def open_writers(described: list[Site]) -> list[RunWriter]:
+        def open_writers(first: FirstCall) -> tuple[list[RunWriter], Keeping]:
+            keeping, size = _plan(order, first)
+            if on_estimate is not None:
+                on_estimate(size)
+            _check_room(folder, size)
             for index, name in enumerate(names):
-                sampling = Sampling(
-                    prompt=prompt,
-                    negative_prompt=negative_prompt,
-                    seed=seed + index,
-                    steps=steps,
-                    guidance_scale=guidance,
-                    width=size[1],
-                    height=size[0],
-                    image_index=index,
-                    images_per_prompt=images_per_prompt,
-                    scheduler=Scheduler(
-                        name=type(self.pipe.scheduler).__name__, config=plain(self.pipe.scheduler.config)
-                    ),
-                )
-                manifest = self._manifest(name, sampling, text, described, level, chosen)
-                writers.append(RunWriter(folder / name, manifest))
-            return writers
+                manifest = self._manifest(name, order, index, first, keeping, size)
+                room = room_for_waiting(first.latent.device)
+                writers.append(RunWriter(folder / name, manifest, max_waiting=room))
+                writers[-1].event("estimate", **size.to_json())
+            return writers, keeping
 
-        session = Session(
-            self.pipe,
-            self.family,
-            pictures=images_per_prompt,
-            tokens=sum(token.kind != "padding" for token in text.tokens),
-            level=level,
-            sites=chosen,
-            open_writers=open_writers,
-            progress=progress,
-        )
         try:
-            with session:
-                made = self.pipe(
-                    prompt,
-                    negative_prompt=negative_prompt,
-                    num_inference_steps=steps,
-                    guidance_scale=guidance,
-                    height=size[0],
-                    width=size[1],
-                    num_images_per_prompt=images_per_prompt,
-                    generator=_generators(seed, images_per_prompt),
-                )
-            for writer, image in zip(writers, made.images, strict=True):
+            images = self._draw(order, open_writers, progress)
+            for writer, image in zip(writers, images, strict=True):
                 if previews:
                     self._write_previews(writer)
                 writer.finish(image)
@@ -190,61 +183,83 @@ class Lens:
         runs = [Run(Recording.open(folder / name)) for name in names]
         return runs[0] if images_per_prompt == 1 else runs
 
-    # What is checked before anything runs.
+    def estimate(self, prompt: str, **settings: Any) -> Estimate:
+        """What `record` with the same arguments would take on disk. Costs the text encoder and one call of the
+        denoiser; nothing is written.
 
-    def _default(self, name: str, shipped: Any) -> Any:
-        if self.loaded.id == SHIPPED:
-            return shipped
-        return inspect.signature(self.pipe.__call__).parameters[name].default
+        Args:
+            prompt: what to draw.
+            **settings: those of `record`, without `out`, `progress` and `on_estimate`.
 
-    def _read(self, prompt: str) -> TextInfo:
-        if not prompt.strip():
-            raise PromptError(
-                "the prompt is empty; say what to draw, for example 'a red circle left of a blue square'"
+        Raises:
+            as `record`, and TypeError for an argument that it does not have.
+        """
+        names = {"steps": "keep_steps", "heads": "keep_heads"}
+        given = {
+            field.name: settings.pop(name)
+            for field in fields(Wish)
+            if (name := names.get(field.name, field.name)) in settings
+        }
+        asked = {
+            "negative_prompt": None,
+            "seed": 0,
+            "steps": None,
+            "guidance_scale": None,
+            "width": None,
+            "height": None,
+            "images_per_prompt": 1,
+        }
+        unknown = sorted(settings.keys() - asked.keys())
+        if unknown:
+            raise TypeError(f"estimate() got an unexpected keyword argument {unknown[0]!r}")
+        order = self._order(prompt, Wish(**given), **{**asked, **settings})
+
+        def stop(first: FirstCall) -> tuple[list[RunWriter], Keeping]:
+            raise _Enough(_plan(order, first)[1])
+
+        try:
+            self._draw(order, stop, None)
+        except _Enough as enough:
+            return enough.estimate
+        raise CaptureError("the pipeline never called its denoiser")
+
+    def _order(self, prompt: str, wish: Wish, **settings: Any) -> Order:
+        order = check(self.pipe, self.family, self.loaded.id, wish, prompt=prompt, **settings)
+        self.warnings = list(order.warnings)
+        return order
+
+    def _draw(self, order: Order, open_writers: Open, progress: Progress | None) -> list[Image.Image]:
+        """Run the ordinary pipeline inside a session."""
+        session = Session(
+            self.pipe,
+            self.family,
+            pictures=order.pictures,
+            tokens=order.tokens,
+            lse=order.level in (None, "qk"),
+            open_writers=open_writers,
+            progress=progress,
+        )
+        with session:
+            made = self.pipe(
+                order.prompt,
+                negative_prompt=order.negative_prompt,
+                num_inference_steps=order.num_steps,
+                guidance_scale=order.guidance_scale,
+                height=order.height,
+                width=order.width,
+                num_images_per_prompt=order.pictures,
+                generator=_generators(order.seed, order.pictures),
             )
-        tokenizer = self.pipe.tokenizer
-        text = read_prompt(tokenizer, prompt, tokenizer.model_max_length)
-        self.warnings = []
-        if text.cut:
-            self.warnings.append(
-                f"the text encoder takes {text.length} tokens; this part of the prompt was cut: {text.cut!r}"
-            )
-        if self.loaded.id == SHIPPED:
-            from diffuscope.scenes.prompts import near_words
-
-            for word, near in near_words(prompt):
-                hint = f"; near words: {', '.join(near)}" if near else ""
-                self.warnings.append(f"the scenes model does not know the word {word!r}{hint}")
-        return text
-
-    def _size(self, height: int | None, width: int | None) -> tuple[int, int]:
-        default = self.family.default_size(self.pipe)
-        size = (height or default[0], width or default[1])
-        multiple = self.family.size_multiple(self.pipe)
-        for name, value in zip(("height", "width"), size, strict=True):
-            if value < multiple or value % multiple:
-                near = max(multiple, round(value / multiple) * multiple)
-                raise SizeError(f"{name} {value} is not a multiple of {multiple}; {near} would be")
-        return size
-
-    def _choose(self, sites: str | None) -> tuple[AttentionSite, ...]:
-        every = self.sites
-        names = set(Selection.of(sites=sites).resolve_sites([site.name for site in every]))
-        return tuple(site for site in every if site.name in names)
+        return list(made.images)
 
     # What is written.
 
     def _manifest(
-        self,
-        name: str,
-        sampling: Sampling,
-        text: TextInfo,
-        described: list[Site],
-        level: Level,
-        chosen: tuple[AttentionSite, ...],
+        self, name: str, order: Order, index: int, first: FirstCall, keeping: Keeping, size: Estimate
     ) -> Manifest:
         denoiser = self.family.denoiser(self.pipe)
         dtype = str(next(denoiser.parameters()).dtype).removeprefix("torch.")
+        kernel = next(iter(first.seen.values())).query.dtype
         return Manifest(
             schema_version=SCHEMA_VERSION,
             id=name,
@@ -261,10 +276,31 @@ class Lens:
                 dtype=dtype,
                 files=self.loaded.files,
             ),
-            sampling=sampling,
-            text=text,
-            sites=described,
-            keep=Keep(level=level, dtype=dtype, sites=[site.name for site in chosen]),
+            sampling=Sampling(
+                prompt=order.prompt,
+                negative_prompt=order.negative_prompt,
+                seed=order.seed + index,
+                steps=order.num_steps,
+                guidance_scale=order.guidance_scale,
+                width=order.width,
+                height=order.height,
+                image_index=index,
+                images_per_prompt=order.pictures,
+                scheduler=Scheduler(
+                    name=type(self.pipe.scheduler).__name__, config=plain(self.pipe.scheduler.config)
+                ),
+            ),
+            text=order.text,
+            sites=first.sites,
+            keep=Keep(
+                level=keeping.level,
+                dtype="float16" if keeping.float16 else str(kernel).removeprefix("torch."),
+                sites=[site.name for site in first.sites if site.name in keeping.sites],
+                steps=str(keeping.steps),
+                heads=str(keeping.heads),
+                values=keeping.values,
+                estimate=size.bytes[size.level],
+            ),
             steps=[],
             edits=[],
             parent=None,
@@ -281,6 +317,37 @@ class Lens:
             for offset, picture in enumerate(part):
                 array = (picture.permute(1, 2, 0).numpy() * 255).round().astype("uint8")
                 writer.write_preview(first + offset, Image.fromarray(array))
+
+
+def _plan(order: Order, first: FirstCall) -> tuple[Keeping, Estimate]:
+    """What is kept of a run, and how much that will be."""
+    keeping = Keeping(
+        level=order.level or "qk",
+        sites=order.kept_sites(first.sites),
+        steps=order.steps,
+        heads=order.heads,
+        float16=order.float16,
+        values=order.values,
+    )
+    size = estimate(
+        first,
+        keeping,
+        asked=order.level,
+        budget=order.budget,
+        tokens=order.tokens,
+        pictures=order.pictures,
+        picture_bytes=order.height * order.width * 3,
+        previews=order.previews,
+    )
+    return replace(keeping, level=size.level), size
+
+
+def _check_room(folder: Path, size: Estimate) -> None:
+    free = shutil.disk_usage(folder).free
+    if size.total > free:
+        raise RunFolderError(
+            f"recording needs {size}, and {folder} has {decimal(free)} free; keep less, or choose another with out="
+        )
 
 
 def _generators(seed: int, count: int) -> Any:

@@ -73,10 +73,91 @@ def head_mean(
     return np.ascontiguousarray((total / len(chosen)).T, dtype=np.float32)
 
 
+def attention_from(
+    q: Array,
+    k: Array,
+    scale: float,
+    queries: Sequence[int],
+    *,
+    heads: Sequence[int] | None = None,
+    mask: Array | None = None,
+) -> Floats:
+    """What some queries look at: rows of the probabilities, mean over heads.
+
+    Args:
+        q, k, scale, mask: as in `probabilities`.
+        queries: indices of queries.
+        heads: indices to average over; all when None.
+
+    Returns:
+        float32 ``[query asked, key]``; each row sums to 1.
+    """
+    asked = list(queries)
+    small = None if mask is None or mask.shape[-2] == 1 else mask[..., asked, :]
+    return head_mean(q[:, asked], k, scale, heads=heads, mask=mask if small is None else small).T
+
+
+def attention_to(
+    q: Array,
+    k: Array,
+    scale: float,
+    keys: Sequence[int],
+    lse: Array,
+    *,
+    heads: Sequence[int] | None = None,
+    mask: Array | None = None,
+) -> Floats:
+    """Who looks at some keys: columns of the probabilities, mean over heads, without the other columns.
+
+    Args:
+        q, k, scale, mask: as in `probabilities`.
+        keys: indices of keys.
+        lse: natural log-sum-exp of each row, ``[head, query]``: recorded, or of `log_sum_exp`.
+        heads: indices to average over; all when None.
+
+    Returns:
+        float32 ``[key asked, query]``, a probability at each query.
+    """
+    asked = list(keys)
+    small = None if mask is None or mask.shape[-1] == 1 else mask[..., asked]
+    narrow = mask if small is None else small
+    chosen = range(len(q)) if heads is None else heads
+    total = np.zeros((q.shape[1], len(asked)))
+    for head, logits in zip(chosen, _logits(q, k[:, asked], scale, narrow, heads=chosen), strict=True):
+        with np.errstate(invalid="ignore"):  # A row that may attend to nothing: -inf less -inf.
+            powers = np.exp(logits - lse[head].astype(np.float64)[:, None])
+        total += np.nan_to_num(powers, nan=0.0)
+    if not len(chosen):
+        raise RecordingError("no head was chosen to average over; choose at least one")
+    return np.ascontiguousarray((total / len(chosen)).T, dtype=np.float32)
+
+
+def log_sum_exp(q: Array, k: Array, scale: float, mask: Array | None = None) -> NDArray[np.float64]:
+    """Natural log-sum-exp over keys of the scaled and masked products, float64 ``[head, query]``.
+
+    One head at a time, so that memory stays at one ``[query, key]`` table.
+    """
+    rows = []
+    for logits in _logits(q, k, scale, mask):
+        top = logits.max(axis=-1, keepdims=True)
+        logits -= np.where(np.isneginf(top), 0.0, top)
+        with np.errstate(divide="ignore"):
+            rows.append(np.log(np.exp(logits.astype(np.float32)).sum(axis=-1, dtype=np.float64)) + top[:, 0])
+    return np.stack(rows)
+
+
 def _per_head(
     q: Array, k: Array, scale: float, mask: Array | None, heads: Sequence[int] | None = None
 ) -> Iterator[Floats]:
     """Probabilities ``[query, key]`` of each head in turn."""
+    for logits in _logits(q, k, scale, mask, heads):
+        yield _softmax(logits)
+
+
+def _logits(
+    q: Array, k: Array, scale: float, mask: Array | None, heads: Sequence[int] | None = None
+) -> Iterator[NDArray[np.float64]]:
+    """Scaled and masked products ``[query, key]`` of each head in turn."""
     if q.ndim != 3 or k.ndim != 3 or q.shape[2] != k.shape[2] or not len(k) or len(q) % len(k):
         raise RecordingError(
             f"queries {q.shape} and keys {k.shape} do not belong together; expected [head, query, dim] and "
@@ -94,7 +175,7 @@ def _per_head(
                 logits[~wide[head]] = -np.inf
             else:
                 logits += wide[head].astype(np.float64)
-        yield _softmax(logits)
+        yield logits
 
 
 def _softmax(logits: NDArray[np.float64]) -> Floats:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.errors import NotKeptError, SelectionError, UnknownWordError
+from diffuscope.errors import NotKeptError, SelectionError, UnknownWordError, listed
 from diffuscope.maps.attention import head_mean
 
 if TYPE_CHECKING:
@@ -270,13 +270,30 @@ class WordAttention:
             return _weighted(stored[tokens], shares)
         try:
             q, k = self.recording.query(site, step, call), self.recording.keys(site, step, call)
+            mask = self.recording.mask(site, step, call)
         except NotKeptError:
             # Rows of a softmax sum to 1 over all keys, so the whole padding is what the stored tokens leave.
             if stored is None or tokens != list(range(len(stored), described.keys)) or len(set(shares)) > 1:
                 raise
             rest = 1 - stored.sum(axis=0, dtype=np.float64)
             return np.asarray(shares[0] * np.clip(rest, 0.0, None), np.float32)
-        return _weighted(head_mean(q, k, described.scale, heads=heads, keys=tokens), shares)
+        places = places_of(heads, self.recording.heads(site), site)
+        return _weighted(head_mean(q, k, described.scale, heads=places, keys=tokens, mask=mask), shares)
+
+
+def places_of(heads: Sequence[int], kept: Sequence[int], site: str) -> list[int]:
+    """Where heads stand among those that were kept of a site.
+
+    Raises:
+        NotKeptError: one of them was not kept.
+    """
+    lacking = [str(head) for head in heads if head not in kept]
+    if lacking:
+        raise NotKeptError(
+            f"of {site} these heads were not kept: {listed(lacking)}; this run kept "
+            f"{listed([str(head) for head in kept]) or 'none'}"
+        )
+    return [list(kept).index(head) for head in heads]
 
 
 def _weighted(maps: NDArray[np.floating], weights: Sequence[float]) -> Floats:

@@ -1,7 +1,8 @@
-"""The manifest of a run: everything about a recording that is not a tensor. Schema version 1.
+"""The manifest of a run: everything about a recording that is not a tensor. Schema version 2.
 
-`docs/format.md` describes the whole run folder; `schema/manifest-1.json` is this module as a JSON Schema.
-Version numbers grow when a reader of an older release would misread a folder; older versions stay readable.
+`docs/format.md` describes the whole run folder; `schema/manifest-2.json` is this module as a JSON Schema.
+Version numbers grow when a reader of an older release would misread a folder; older versions stay readable: what
+a later version added has a default here that says what the older ones meant.
 
 Models are frozen: a run's manifest changes only by `RunWriter` writing a new one.
 """
@@ -15,13 +16,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
-SCHEMA_VERSION = 1
+from diffuscope.errors import SelectionError
+from diffuscope.ranges import Ranges
+
+SCHEMA_VERSION = 2
 """The version that this release writes."""
 
 SiteKind = Literal["cross", "self", "joint"]
 Level = Literal["maps", "cross", "qk"]
 RowLabel = Literal["uncond", "cond", "other"]
 TokenKind = Literal["start", "content", "end", "padding"]
+MaskKind = Literal["none", "boolean", "additive"]
 
 
 def _relative(path: str) -> str:
@@ -47,6 +52,11 @@ RelativePath = Annotated[str, AfterValidator(_relative)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+Small = Annotated[int, Field(ge=0, lt=2**20)]
+"""A count that code may go through one by one: a forged one must not fill the memory."""
+SmallPositive = Annotated[int, Field(ge=1, lt=2**20)]
+Side = Annotated[int, Field(ge=1, le=2**15)]
+"""Of a picture in pixels."""
 SiteName = Annotated[str, Field(pattern=r"^(cross|self|joint):[A-Za-z0-9_.\-]+$")]
 PlainJson = Annotated[dict[str, JsonValue], BeforeValidator(_json_floats)]
 
@@ -116,12 +126,12 @@ class Sampling(_Part):
     prompt: str
     negative_prompt: str | None = None
     seed: int | None
-    steps: Positive
+    steps: SmallPositive
     guidance_scale: float
-    width: Positive
-    height: Positive
-    image_index: Count = 0
-    images_per_prompt: Positive = 1
+    width: Side
+    height: Side
+    image_index: Small = 0
+    images_per_prompt: SmallPositive = 1
     scheduler: Scheduler
 
 
@@ -135,7 +145,7 @@ class Token(_Part):
         kind: start, content, end (the first end token), or padding.
     """
 
-    index: Count
+    index: Small
     id: int
     text: str
     kind: TokenKind
@@ -153,7 +163,7 @@ class Word(_Part):
 
     label: str
     text: str
-    tokens: list[Count]
+    tokens: list[Small]
     start: Count
     end: Count
 
@@ -171,7 +181,7 @@ class TextInfo(_Part):
     tokens: list[Token]
     words: list[Word]
     cut: str | None = None
-    length: Count
+    length: Small
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -197,16 +207,21 @@ class Site(_Part):
         heads, head_dim: number of heads, and the size of each.
         scale: what the products of queries and keys are multiplied with before the softmax.
         keys: number of keys.
+        mask: whether its attention is masked: by booleans (True takes part) or by numbers that are added to the
+            scaled products. The masks are text tensors ``mask/<site>``. Since version 2.
+        causal: whether a query takes part with the keys up to its own index alone. Since version 2.
     """
 
     name: SiteName
     module: str
     kind: SiteKind
-    grid: Annotated[list[Positive], Field(min_length=2, max_length=2)]
-    heads: Positive
-    head_dim: Positive
+    grid: Annotated[list[SmallPositive], Field(min_length=2, max_length=2)]
+    heads: SmallPositive
+    head_dim: SmallPositive
     scale: float
     keys: Positive
+    mask: MaskKind = "none"
+    causal: bool = False
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -220,14 +235,33 @@ class Keep(_Part):
 
     Attributes:
         level: ``maps`` (word maps), ``cross`` (and queries of cross-attention, text keys and values), ``qk``
-            (and queries and keys of self-attention).
-        dtype: of queries and keys as stored: what the kernel received.
+            (and queries, keys and row log-sum-exp of self-attention).
+        dtype: of queries, keys and values as stored: what the kernel received, or ``float16`` on request.
         sites: names of the sites kept.
+        steps: of which steps attention was kept, in the form of `Selection.steps`. Latents are kept of all.
+            Since version 2.
+        heads: which heads' queries, keys and log-sum-exp were kept, in the form of `Selection.heads`; a site keeps
+            those of them that it has. Word maps are means over all heads. Since version 2.
+        values: whether values of self-attention were kept. Since version 2.
+        estimate: bytes that the run was expected to take, said before it began. Since version 2.
     """
 
     level: Level
     dtype: str
     sites: list[SiteName]
+    steps: str = "all"
+    heads: str = "all"
+    values: bool = False
+    estimate: Count | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for name, text in (("steps", self.steps), ("heads", self.heads)):
+            try:
+                Ranges.of(text, name)
+            except SelectionError as error:
+                raise ValueError(str(error)) from error
+        return self
 
 
 class Call(_Part):
@@ -241,7 +275,7 @@ class Call(_Part):
             (guidance by separate forwards), so that it is needed for replay only.
     """
 
-    index: Count
+    index: Small
     timestep: float
     rows: list[RowLabel]
     row: Annotated[int, Field(ge=-1)]
@@ -262,13 +296,16 @@ class Step(_Part):
         sigma: noise over signal there, or None where the schedule has no such number.
         log_snr: ``2 ln(alpha / sigma)`` there, natural logarithm; None where it is infinite or unknown.
         calls: its forwards of the denoiser, in order.
+        rounding: where tensors were stored in a smaller type than the kernel's, the largest difference that this
+            made to a probability of the step's word maps. None where nothing was rounded. Since version 2.
         files: its files, relative to the run folder.
     """
 
-    index: Count
+    index: Small
     timestep: float
     sigma: float | None = None
     log_snr: float | None = None
+    rounding: float | None = None
     calls: list[Call]
     files: list[FileHash] = []
 
@@ -316,6 +353,12 @@ class Manifest(_Part):
         unknown = sorted(set(self.keep.sites) - set(names))
         if unknown:
             raise ValueError(f"kept sites that are not among the sites: {', '.join(unknown)}")
+        keys = min((site.keys for site in self.sites if site.kind == "cross"), default=None)
+        for word in self.text.words:
+            if keys is not None and any(token >= keys for token in word.tokens):
+                raise ValueError(
+                    f"the word {word.label!r} has a token beyond the {keys} keys of cross-attention"
+                )
         if any(one.index >= other.index for one, other in pairwise(self.steps)):
             raise ValueError("steps are not in ascending order")
         calls = [call.index for step in self.steps for call in step.calls]

@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from diffuscope.errors import (
@@ -24,6 +25,7 @@ from diffuscope.errors import (
     listed,
     near_first,
 )
+from diffuscope.ranges import Ranges
 from diffuscope.recording import layout
 from diffuscope.recording.manifest import Call, FileHash, Level, Manifest, Site, Step
 from diffuscope.recording.manifest_file import read_manifest
@@ -37,8 +39,9 @@ class Recording:
     """A recorded run on disk.
 
     Arrays are read-only views of mapped files, in the dtype in which they were kept, and of the conditional
-    row alone unless said otherwise. Axes: `query` is a cell of the site's grid, row-major from the top left;
-    `key` is a text token at cross sites and a cell of the grid at self sites.
+    row alone unless said otherwise. Axes: `head` counts the heads that were kept (see `heads`); `query` is a cell
+    of the site's grid, row-major from the top left; `key` is a text token at cross sites and a cell of the grid at
+    self sites.
 
     A `step` is a step's index in the manifest. A `call` is a call's index in the whole run, and None is the
     step's last call that has a conditional row. Every method that takes them raises `SelectionError` for one
@@ -116,6 +119,16 @@ class Recording:
         have = ", ".join(str(each.index) for each in calls) or "none"
         raise SelectionError(f"step {step} has no call {call}; its calls are: {have}")
 
+    def heads(self, site: str) -> tuple[int, ...]:
+        """Which of a site's heads were kept, ascending: what the axis `head` of its tensors stands for."""
+        return Ranges.of(self.manifest.keep.heads, "heads").within(self.site(site).heads)
+
+    @cached_property
+    def attended_steps(self) -> tuple[int, ...]:
+        """The whole steps whose attention was kept, ascending."""
+        kept = Ranges.of(self.manifest.keep.steps, "steps").within(max(self._steps, default=-1) + 1)
+        return tuple(step for step in kept if step in self._steps)
+
     # Pictures.
 
     def image(self) -> Image.Image:
@@ -148,19 +161,53 @@ class Recording:
         return self._of_site("k", described, step, call, described.keys)
 
     def values(self, site: str, step: int, call: int | None = None) -> Array:
-        """Values ``[head, key, dim]``. Kept of cross sites at ``cross``; of others not at all."""
+        """Values ``[head, key, dim]``. Kept of cross sites at ``cross``; of others at ``qk`` on request."""
         described = self.site(site)
         if described.kind == "cross":
             return self._of_text("v", described, step, call)
         return self._of_site("v", described, step, call, described.keys)
 
     def lse(self, site: str, step: int, call: int | None = None) -> Array:
-        """Row log-sum-exp ``[head, query]`` of the scaled products, natural logarithm, where it was kept."""
+        """Row log-sum-exp ``[head, query]`` of the scaled and masked products, float32, natural logarithm. Kept of
+        self and joint sites at ``qk``, where the kernel yielded it."""
         described = self.site(site)
         entry = self._conditional(step, call)
+        self._check_attended(step)
         key = layout.at_call(f"lse/{site}", entry.index)
         queries = described.grid[0] * described.grid[1]
-        return self._read(layout.step_file(step), key, (described.heads, queries), described, "qk")
+        return self._read(layout.step_file(step), key, (len(self.heads(site)), queries), described, "qk")
+
+    def mask(self, site: str, step: int, call: int | None = None) -> Array | None:
+        """What the kernel was told to leave out, broadcastable to ``[head, query, key]``: booleans (True takes part)
+        or numbers that are added to the scaled products; causal masks are written out. None where there was none."""
+        described = self.site(site)
+        mask: Array | None = None
+        if described.mask != "none":
+            entry = self._conditional(step, call)
+            mask = self._version(f"mask/{site}", entry.index, (None, None, None), described)
+            heads = self.heads(site)
+            if len(mask) > 1 and len(heads) < len(mask):
+                mask = mask[list(heads)]
+        if described.causal:
+            causal = np.tri(described.grid[0] * described.grid[1], described.keys, dtype=bool)[None]
+            if mask is None:
+                mask = causal
+            elif mask.dtype == np.bool_:
+                mask = mask & causal
+            else:
+                mask = np.where(causal, mask.astype(np.float32), -np.inf)
+        return mask
+
+    def gram(self, site: str) -> Array:
+        """Gram matrices of the output projection, ``[head, dim, dim]`` of *all* heads, float32: with `o` a row of
+        ``P V``, ``sqrt(o @ gram[head] @ o)`` is the norm of what the head adds to the output there. Kept at ``cross``
+        and ``qk`` of sites that have an output projection of their own."""
+        described = self.site(site)
+        shape = (described.heads, described.head_dim, described.head_dim)
+        versions = self._versions.get(f"gram/{site}")
+        if not versions:
+            raise self._not_kept(f"the output projection of {site}", described, "cross")
+        return self._read_version(f"gram/{site}", versions[0], shape)
 
     def word_maps(self, site: str, step: int, call: int | None = None) -> Array:
         """Head-mean attention probability ``[token, query]``, float32, of a cross site.
@@ -170,6 +217,7 @@ class Recording:
         described = self.site(site)
         entry = self._conditional(step, call)
         name, key = layout.maps_file(step), layout.at_call(site, entry.index)
+        self._check_attended(step)
         if name not in self._files:
             raise self._not_kept(f"word maps of step {step}", described, "maps")
         queries = described.grid[0] * described.grid[1]
@@ -211,13 +259,19 @@ class Recording:
 
     def _of_site(self, kind: str, site: Site, step: int, call: int | None, length: int) -> Array:
         entry = self._conditional(step, call)
+        self._check_attended(step)
         key = layout.at_call(f"{kind}/{site.name}", entry.index)
         needs: Level = "cross" if site.kind == "cross" else "qk"
-        return self._read(layout.step_file(step), key, (site.heads, length, site.head_dim), site, needs)
+        heads = len(self.heads(site.name))
+        return self._read(layout.step_file(step), key, (heads, length, site.head_dim), site, needs)
 
     def _of_text(self, kind: str, site: Site, step: int, call: int | None) -> Array:
         entry = self._conditional(step, call)
-        return self._version(f"{kind}/{site.name}", entry.index, (site.heads, site.keys, site.head_dim), site)
+        shape = (site.heads, site.keys, site.head_dim)
+        every = self._version(f"{kind}/{site.name}", entry.index, shape, site)
+        heads = self.heads(site.name)
+        # Text is small, and concepts want all of it: every head's is stored, whichever queries were.
+        return every if len(heads) == site.heads else every[list(heads)]
 
     def _conditional(self, step: int, call: int | None) -> Call:
         entry = self.call(step, call)
@@ -318,6 +372,12 @@ class Recording:
             raise CorruptRecordingError(f"{path} has {size} bytes; {known.bytes} were written")
         return path
 
+    def _check_attended(self, step: int) -> None:
+        if step not in self.attended_steps:
+            raise NotKeptError(
+                f"attention of step {step} was not kept: this run kept that of steps {self.manifest.keep.steps}"
+            )
+
     def _not_kept(self, what: str, site: Site | None, needs: Level) -> NotKeptError:
         keep = self.manifest.keep
         if site is not None and site.name not in keep.sites:
@@ -363,7 +423,8 @@ def _no_run(folder: Path) -> str:
     if os.path.isdir(folder):
         return f"{folder} is no run: it has no {layout.MANIFEST}"
     try:
-        runs = sorted(path.parent.name for path in folder.parent.glob(f"*/{layout.MANIFEST}"))
+        # Names with a dot in front are what a killed writer left, and the trash.
+        runs = sorted(path.parent.name for path in folder.parent.glob(f"[!.]*/{layout.MANIFEST}"))
     except (OSError, ValueError):
         runs = []
     near = listed(near_first(folder.name, runs), 3)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Protocol, Self, TextIO
 
 from PIL import Image
 
@@ -39,6 +39,18 @@ FLUSH_EVERY = 1.0
 What a power failure takes of the last second, the reader leaves out as not whole."""
 
 
+class Later(Protocol):
+    """An array that is not there yet, as of a copy from a GPU: calling it waits for it. `nbytes` is its size."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __call__(self) -> Array: ...
+
+
+Given = Array | Later
+
+
 class RunWriter:
     """Writes one run. As a context manager: leaving it by an exception closes the run as stopped.
 
@@ -48,12 +60,13 @@ class RunWriter:
         folder: of the run.
     """
 
-    def __init__(self, folder: str | Path, manifest: Manifest) -> None:
+    def __init__(self, folder: str | Path, manifest: Manifest, *, max_waiting: int | None = None) -> None:
         """Make the folder, with a manifest of no steps in it: from now on it opens as an interrupted run.
 
         Args:
             folder: the run's own; it must not exist, or be empty.
             manifest: what is known before the first step; its steps and files are left out.
+            max_waiting: bytes of tensors that may wait for the disk; `MAX_WAITING` when None.
 
         Raises:
             RunFolderError: the folder holds something already, or cannot be written.
@@ -66,11 +79,14 @@ class RunWriter:
         self._unflushed: list[Path] = []
         self._flushed_at = time.monotonic()
         self._last_step = self._last_call = -1
-        self._text_keys: set[str] = set()
+        self._text: dict[str, Array] = {}
+        self._text_calls: dict[str, int] = {}
         self._closed = False
         self._events_lock = threading.Lock()
         self._events: TextIO = self._open_events()
-        self._background = Background(f"diffuscope writer {manifest.id}", MAX_WAITING)
+        self._background = Background(
+            f"diffuscope writer {manifest.id}", MAX_WAITING if max_waiting is None else max_waiting
+        )
         self.event("started", id=manifest.id, steps=manifest.sampling.steps)
 
     @property
@@ -80,12 +96,13 @@ class RunWriter:
 
     # Handing over.
 
-    def write_step(self, step: Step, tensors: Mapping[str, Array], maps: Mapping[str, Array]) -> None:
+    def write_step(self, step: Step, tensors: Mapping[str, Given], maps: Mapping[str, Given]) -> None:
         """Hand over a whole step; its `files` are filled in here.
 
         Args:
             step: its entry of the manifest.
-            tensors: what was kept of its calls; keys as `docs/format.md` says (``q/cross:mid@12``, …).
+            tensors: what was kept of its calls; keys as `docs/format.md` says (``q/cross:mid@12``, …). Each is an
+                array, or a `Later`, which is asked for its array on the writing thread.
             maps: word maps, ``<site>@<call>`` to float32 ``[token, query]``.
 
         Raises:
@@ -106,7 +123,8 @@ class RunWriter:
             files = [self._write_tensors(layout.step_file(step.index), tensors)]
             if maps:
                 files.append(self._write_tensors(layout.maps_file(step.index), maps))
-            if time.monotonic() - self._flushed_at > FLUSH_EVERY:
+            # With nothing else to do, flushing costs the run nothing: it is waiting, not work.
+            if self._background.waiting <= 1 or time.monotonic() - self._flushed_at > FLUSH_EVERY:
                 self._flush_to_device()
             self._manifest.add_step(step.model_copy(update={"files": files}))
             self._manifest.write()
@@ -114,25 +132,34 @@ class RunWriter:
 
         self._put(write, sum(array.nbytes for part in (tensors, maps) for array in part.values()))
 
-    def write_text(self, tensors: Mapping[str, Array]) -> None:
-        """Hand over text tensors, ``<name>@<first call>``. A later version of a name holds from its call on.
+    def write_text(self, tensors: Mapping[str, Given]) -> None:
+        """Hand over text tensors, ``<name>@<call>``. One that equals the last version of its name is left out: a
+        version holds from its call on.
 
         Raises:
             RunFolderError: something handed over earlier could not be written.
-            RecordingError: the writer is closed, or a version was written before.
+            RecordingError: the writer is closed, or the versions of a name come out of order.
         """
-        again = self._text_keys & tensors.keys()
-        if again:
-            raise RecordingError(f"text tensors {', '.join(sorted(again))} were written before")
-        self._text_keys |= tensors.keys()
-        name, kept = layout.text_file(self._texts), dict(tensors)
-        self._texts += 1
+        kept: dict[str, tuple[int, Given]] = {}
+        for key, given in tensors.items():
+            name, call = layout.split_call(key) or (key, -1)
+            if call <= self._text_calls.get(name, -1):
+                raise RecordingError(f"text tensor {key} was written before, or comes after a later one")
+            self._text_calls[name] = call
+            kept[name] = (call, given)
 
         def write() -> None:
-            # Named in the manifest with the next step: no earlier one needs it.
-            self._manifest.add_file(self._write_tensors(name, kept))
+            arrays = {name: (call, _arrived(given)) for name, (call, given) in kept.items()}
+            fresh = {name: each for name, each in arrays.items() if self._is_new(name, each[1])}
+            if fresh:
+                self._text |= {name: array for name, (_, array) in fresh.items()}
+                file = layout.text_file(self._texts)
+                self._texts += 1
+                named = {layout.at_call(name, call): array for name, (call, array) in fresh.items()}
+                # Named in the manifest with the next step: no earlier one needs it.
+                self._manifest.add_file(self._write_tensors(file, named))
 
-        self._put(write, sum(array.nbytes for array in kept.values()))
+        self._put(write, sum(given.nbytes for _, given in kept.values()))
 
     def write_preview(self, step: int, image: Image.Image) -> None:
         """Hand over the predicted clean picture of a step. Raises as `write_text`."""
@@ -262,9 +289,20 @@ class RunWriter:
 
     # On the writing thread.
 
-    def _write_tensors(self, name: str, tensors: dict[str, Array]) -> FileHash:
+    def _is_new(self, name: str, array: Array) -> bool:
+        last = self._text.get(name)
+        # As bytes: what is stored is what was given, not a number equal to it.
+        return (
+            last is None
+            or last.dtype != array.dtype
+            or last.shape != array.shape
+            or last.tobytes() != array.tobytes()
+        )
+
+    def _write_tensors(self, name: str, tensors: Mapping[str, Given]) -> FileHash:
+        arrays = {key: _arrived(given) for key, given in tensors.items()}
         # Saying where they belong, so that a file that strays from another step or run is known.
-        return self._write(name, safetensors_parts(tensors, {"run": self._run, "file": name}))
+        return self._write(name, safetensors_parts(arrays, {"run": self._run, "file": name}))
 
     def _write_picture(self, name: str, image: Image.Image) -> FileHash:
         buffer = io.BytesIO()
@@ -286,6 +324,10 @@ class RunWriter:
         steps = self._manifest.whole_steps if steps is None else steps
         kept = f"; the first {steps} of its steps stay readable" if steps else ""
         return RunFolderError(f"cannot write a run to {self.folder}: {why}{kept}")
+
+
+def _arrived(given: Given) -> Array:
+    return given() if callable(given) else given
 
 
 def _size(image: Image.Image) -> int:

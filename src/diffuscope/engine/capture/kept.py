@@ -1,36 +1,158 @@
-"""What a keep level keeps of one attention call, and how much that is."""
+"""What is kept of one attention call."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+
 import torch
-from numpy.typing import NDArray
 
 from diffuscope.engine.capture.tap import Attended
+from diffuscope.errors import CaptureError
+from diffuscope.ranges import Ranges
+from diffuscope.recording import Level
+
+ROWS_TRIED = 8
+"""Queries of a large site at which a rounding or the kernel's log-sum-exp is tried against exact values."""
+
+LSE_ERROR = 1e-5
+"""Largest error of a kernel's log-sum-exp that is accepted: probabilities from it are then off by that much relatively.
+A float32 near 100 is itself only exact to 4e-6."""
 
 
-def to_numpy(tensor: torch.Tensor) -> NDArray[np.generic]:
-    """A copy on the CPU, in the tensor's own dtype; bfloat16 through `ml_dtypes`, which NumPy itself lacks."""
-    host = tensor.detach().to("cpu", copy=True).contiguous()
-    if host.dtype == torch.bfloat16:
-        import ml_dtypes
+@dataclass(frozen=True)
+class Keeping:
+    """What a recording keeps of its attention. The fields are those of `recording.Keep`."""
 
-        return host.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return host.numpy()
+    level: Level
+    sites: frozenset[str]
+    steps: Ranges
+    heads: Ranges
+    float16: bool = False
+    values: bool = False
+
+    def heads_of(self, heads: int) -> list[int] | None:
+        """Which of a site's heads are kept; None for all, so that nothing need be gathered."""
+        kept = self.heads.within(heads)
+        return None if len(kept) == heads else list(kept)
+
+
+def rounded(tensor: torch.Tensor, site: str) -> torch.Tensor:
+    """The tensor in float16.
+
+    Raises:
+        CaptureError: it holds values that float16 does not.
+    """
+    small = tensor.to(torch.float16)
+    if not torch.isfinite(small).all():
+        raise CaptureError(
+            f"{site} has queries or keys beyond float16's range (65504); record without store='float16'"
+        )
+    return small
+
+
+def row_mask(attended: Attended, row: int) -> torch.Tensor | None:
+    """The mask of one row of the batch, `[head or 1, query or 1, key or 1]`, causal masks not included."""
+    mask = attended.mask
+    if mask is None:
+        return None
+    if mask.dim() == 4:
+        mask = mask[row if mask.shape[0] > 1 else 0]
+    return mask.reshape((1,) * (3 - mask.dim()) + mask.shape)
 
 
 @torch.no_grad()
-def word_map(attended: Attended, row: int, tokens: int) -> NDArray[np.float32]:
+def logits(attended: Attended, row: int, queries: torch.Tensor | None = None) -> torch.Tensor:
+    """Scaled and masked products of one row of the batch, `[head, query, key]`,
+    float64, or float32 on devices that have no float64 (MPS).
+
+    In float64, since on peaked attention products reach the hundreds, where a float32 is off by more than the promised
+    precision once it is exponentiated.
+
+    Args:
+        attended: what the kernel was given.
+        row: of the batch.
+        queries: indices of queries; all when None.
+    """
+    wide = torch.float32 if attended.query.device.type == "mps" else torch.float64
+    query, key = attended.query[row].to(wide), attended.key[row].to(wide)
+    if queries is not None:
+        query = query[:, queries]
+    scores = query @ key.transpose(-1, -2) * attended.scale
+    mask = row_mask(attended, row)
+    if mask is not None:
+        if queries is not None and mask.shape[-2] > 1:
+            mask = mask[:, queries]
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask.to(wide)
+    if attended.causal:
+        # As the kernel has it: query i sees keys 0 to i, counted from the top left.
+        asked = torch.arange(attended.query.shape[-2], device=key.device) if queries is None else queries
+        later = torch.arange(key.shape[-2], device=key.device) > asked[:, None]
+        scores = scores.masked_fill(later, -torch.inf)
+    return scores
+
+
+@torch.no_grad()
+def word_map(attended: Attended, row: int, tokens: int) -> torch.Tensor:
     """Head-mean probability of the first `tokens` keys at each query of one row, float32 `[token, query]`.
 
-    The softmax is of the recorded queries and keys over *all* keys of the call, mask included, in float32.
+    The softmax is of the recorded queries and keys over *all* keys of the call, mask included.
     """
-    query, key = attended.query[row].float(), attended.key[row].float()
-    scores = query @ key.transpose(-1, -2) * attended.scale
-    if attended.mask is not None:
-        mask = (
-            attended.mask[min(row, attended.mask.shape[0] - 1)] if attended.mask.dim() == 4 else attended.mask
-        )
-        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask.float()
-    mean = scores.softmax(dim=-1).mean(dim=0)
-    return mean[:, :tokens].T.contiguous().cpu().numpy()
+    # A row that may attend to nothing is 0, as the kernel makes it.
+    scores = logits(attended, row)
+    # What is left below the row's greatest needs no more than float32, whose exponential is twice as fast.
+    below = (scores - scores.amax(dim=-1, keepdim=True)).float()
+    mean = below.softmax(dim=-1).nan_to_num_(0.0).mean(dim=0)
+    return mean[:, :tokens].T
+
+
+@torch.no_grad()
+def rounding(exact: Attended, small: Attended, row: int, *, every_query: bool) -> float:
+    """Largest change of a probability that storing `small` in place of `exact` makes, over all heads and keys.
+
+    Args:
+        exact, small: the call as the kernel had it and as it is stored.
+        row: of the batch.
+        every_query: whether to try every query, or only `ROWS_TRIED` spread over the grid.
+    """
+    queries = None if every_query else spread(exact)
+    before, after = (logits(each, row, queries).softmax(dim=-1) for each in (exact, small))
+    return float((before - after).abs().nan_to_num_(0.0).max())
+
+
+@torch.no_grad()
+def lse_holds(attended: Attended, row: int) -> bool:
+    """Whether the kernel's log-sum-exp is the one of its queries and keys: tried at some rows.
+
+    Kernels differ in what they return: base, padding, precision of the sum.
+    """
+    if attended.lse is None or attended.lse.shape[:-1] != attended.query.shape[:2]:
+        return False
+    queries = spread(attended)
+    exact = logits(attended, row, queries).double().logsumexp(dim=-1)
+    return torch.allclose(attended.lse[row][:, queries].double(), exact, rtol=0.0, atol=LSE_ERROR)
+
+
+def spread(attended: Attended) -> torch.Tensor:
+    """`ROWS_TRIED` query indices from first to last."""
+    last = attended.query.shape[-2] - 1
+    return torch.linspace(0, last, min(ROWS_TRIED, last + 1)).long().to(attended.query.device)
+
+
+@torch.no_grad()
+def head_gram(module: torch.nn.Module, heads: int, dim: int) -> torch.Tensor | None:
+    """Gram matrices of the output projection's part of each head, float32 `[head, dim, dim]`; None without one.
+
+    With `W_h` the columns `h*dim` to `(h+1)*dim` of the projection's weight, the norm of what head h adds to the
+    output at a patch is `sqrt(o W_h^T W_h o)`, `o` its row of `P V`. The projection is asked for its matrix by its
+    answer to unit vectors, so that adapters on it (LoRA) count.
+    """
+    projection = getattr(module, "to_out", None)
+    linear = projection[0] if isinstance(projection, torch.nn.ModuleList) else projection
+    if linear is None:
+        return None
+    like = next(linear.parameters())
+    unit = torch.eye(heads * dim, device=like.device, dtype=like.dtype)
+    weight = (linear(unit) - linear(torch.zeros_like(unit[:1]))).float()  # [head * dim, channel]
+    parts = weight.unflatten(0, (heads, dim))
+    gram: torch.Tensor = parts @ parts.transpose(-1, -2)
+    return gram

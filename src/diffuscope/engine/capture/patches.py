@@ -21,6 +21,7 @@ class Patches:
 
     def replace(self, owner: Any, name: str, value: Any) -> None:
         """Set `owner.name` to `value` until the context is left."""
+        # Noted before it is done: whatever interrupts between the two is put back.
         self._replaced.append((owner, name, vars(owner).get(name, _ABSENT)))
         # Not setattr: torch modules would register a module or parameter under that name.
         vars(owner)[name] = value
@@ -31,9 +32,18 @@ class Patches:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        interrupted: KeyboardInterrupt | None = None
         while self._replaced:
-            owner, name, before = self._replaced.pop()
-            if before is _ABSENT:
-                del vars(owner)[name]
-            else:
-                vars(owner)[name] = before
+            # A second Ctrl-C while things are put back must not leave the rest installed: it is raised at the end.
+            # Restoring twice does no harm, so an entry is dropped only when it is done.
+            try:
+                owner, name, before = self._replaced[-1]
+                if before is _ABSENT:
+                    vars(owner).pop(name, None)
+                else:
+                    vars(owner)[name] = before
+                self._replaced.pop()
+            except KeyboardInterrupt as caught:
+                interrupted = caught
+        if interrupted is not None:
+            raise interrupted

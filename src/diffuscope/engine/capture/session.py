@@ -9,24 +9,55 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
 import torch
 
+from diffuscope.engine.capture.carry import Carrier, Timetable
 from diffuscope.engine.capture.clean import NoiseLevel, noise_level, predicted_clean
-from diffuscope.engine.capture.kept import to_numpy, word_map
+from diffuscope.engine.capture.kept import (
+    Keeping,
+    head_gram,
+    lse_holds,
+    rounded,
+    rounding,
+    row_mask,
+    word_map,
+)
 from diffuscope.engine.capture.patches import Patches
 from diffuscope.engine.capture.rows import RowReader
 from diffuscope.engine.capture.steps import steps_of
-from diffuscope.engine.capture.tap import Attended, tap
+from diffuscope.engine.capture.tap import Attended
+from diffuscope.engine.capture.watch import SiteWatch, mask_kind
 from diffuscope.engine.models.family import AttentionSite, DenoiserCall, Family
-from diffuscope.errors import CaptureError, CoverageError, UnsupportedAttentionError
-from diffuscope.recording import Call, Level, RunWriter, Site, Step
+from diffuscope.errors import CaptureError, UnsupportedAttentionError
+from diffuscope.recording import Call, RunWriter, Site, Step
 
-Open = Callable[[list[Site]], list[RunWriter]]
-"""Opens the run folders, one a picture, once the first call has shown what the sites are."""
+
+@dataclass(frozen=True)
+class FirstCall:
+    """What the first call of the denoiser shows of a run, for one picture: all that its size depends on.
+
+    Attributes:
+        sites: every attention site.
+        seen: what each site was given; all rows of the batch.
+        latent, output, embedding: `[row, …]` of this picture, as they are kept.
+        calls, steps: entries and steps of the scheduler's timetable that are to come, this call included.
+    """
+
+    sites: list[Site]
+    seen: dict[str, Attended]
+    latent: torch.Tensor
+    output: torch.Tensor
+    embedding: torch.Tensor
+    calls: int
+    steps: int
+
+
+Open = Callable[[FirstCall], tuple[list[RunWriter], Keeping]]
+"""Opens the run folders, one a picture, once the first call has shown what there is to keep, and says what is kept."""
 
 
 @dataclass
@@ -36,6 +67,7 @@ class _Part:
     tensors: dict[str, Any] = field(default_factory=dict)
     maps: dict[str, Any] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
+    rounding: float | None = None
 
 
 class Session:
@@ -46,9 +78,8 @@ class Session:
         family: its adapter.
         pictures: how many pictures the call draws.
         tokens: how many text tokens are not padding: those whose maps are kept.
-        level: the keep level.
-        sites: names of the sites to keep; all are still checked.
         open_writers: see `Open`.
+        lse: whether the row log-sum-exp of self and joint attention may be asked for.
         progress: called as `progress(step, steps)` when a step is whole.
 
     Raises (from within the pipeline's call):
@@ -63,29 +94,29 @@ class Session:
         *,
         pictures: int,
         tokens: int,
-        level: Level,
-        sites: tuple[AttentionSite, ...],
         open_writers: Open,
+        lse: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        self.pipe, self.family, self.level, self.tokens = pipe, family, level, tokens
-        self.kept = {site.name for site in sites}
-        self.all_sites = family.sites(pipe)
+        self.pipe, self.family, self.tokens = pipe, family, tokens
+        self.watch = SiteWatch(family.sites(pipe), lse=lse)
         self.rows = RowReader(pictures)
         self.open_writers, self.progress = open_writers, progress
         self.writers: list[RunWriter] = []
+        self.keeping: Keeping
         self._patches = Patches()
         self._parts = [_Part() for _ in range(pictures)]
-        self._seen: dict[str, list[Attended]] = {}
-        self._grids: dict[int, tuple[int, int]] = {}
-        self._text: dict[str, torch.Tensor] = {}
+        self._carry = Carrier()
+        self._sites: dict[str, Site] = {}
+        self._once: list[dict[str, torch.Tensor]] = [{} for _ in range(pictures)]
+        self._lse_holds: dict[str, bool] = {}
         self._calls = 0
         self._entry = 0
         self._first_entry = 0
-        self._timetable: list[float] = []
+        self._timetable: Timetable | None = None
         self._steps: list[int] = []
+        self._kept_steps: frozenset[int] = frozenset()
         self._level: NoiseLevel | None = None
-        self._in_call = False
 
     # The context: what is watched, and nothing left behind.
 
@@ -95,10 +126,7 @@ class Session:
             self.rows.watch(self._patches, self.pipe)
             self._watch_denoiser()
             self._watch_scheduler()
-            for site in self.all_sites:
-                tap(self._patches, site.module, site.name, self._see)
-            for module in {id(site.spatial): site.spatial for site in self.all_sites}.values():
-                self._watch_grid(module)
+            self.watch.install(self._patches)
         except BaseException:
             self._patches.__exit__(None, None, None)
             raise
@@ -116,12 +144,11 @@ class Session:
         @functools.wraps(forward)
         def watched(*args: Any, **kwargs: Any) -> Any:
             call = self.family.call(args, kwargs)
-            self._seen.clear()
-            self._in_call = True
+            self.watch.begin()
             try:
                 output = forward(*args, **kwargs)
             finally:
-                self._in_call = False
+                self.watch.end()
             self._called(call, output[0] if isinstance(output, tuple) else output.sample)
             return output
 
@@ -136,7 +163,7 @@ class Session:
             model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *args: Any, **kwargs: Any
         ) -> Any:
             entry = self._first_entry + self._entry
-            level = noise_level(scheduler, float(timestep), entry)
+            level = noise_level(scheduler, self._number(timestep), entry)
             clean = predicted_clean(scheduler, model_output, sample, level)
             made = step(model_output, timestep, sample, *args, **kwargs)
             self._stepped(clean, level)
@@ -144,87 +171,132 @@ class Session:
 
         self._patches.replace(scheduler, "step", watched)
 
-    def _watch_grid(self, module: torch.nn.Module) -> None:
-        forward = module.forward
-
-        @functools.wraps(forward)
-        def watched(hidden: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-            self._grids[id(module)] = (hidden.shape[-2], hidden.shape[-1])
-            return forward(hidden, *args, **kwargs)
-
-        self._patches.replace(module, "forward", watched)
-
     # What happens when something is seen.
-
-    def _see(self, site: str, attended: Attended) -> None:
-        if self._in_call:
-            self._seen.setdefault(site, []).append(attended)
 
     def _called(self, call: DenoiserCall, output: torch.Tensor) -> None:
         """A forward of the denoiser is over: check it, and keep what is kept of it."""
-        self._check()
-        if not self._timetable:
-            self._read_timetable(call.timestep)
-        if not self.writers:
-            self.writers = self.open_writers(self._describe_sites())
+        self.watch.check(self._calls)
+        timestep = self._number(call.timestep)
+        if not self._steps:
+            self._read_timetable(timestep)
         labels, rows = self.rows.read(call.conditioning)
+        pictures = len(self._parts)
+        of_picture = [[row for row in range(len(labels)) if row % pictures == i] for i in range(pictures)]
+        if not self.writers:
+            self._begin(call, output, of_picture[0])
         number = self._calls
         self._calls += 1
         for picture, part in enumerate(self._parts):
-            mine = [row for row in range(len(labels)) if row % len(self._parts) == picture]
-            part.tensors[f"latent_in@{number}"] = to_numpy(call.sample[mine])
-            part.tensors[f"output@{number}"] = to_numpy(output[mine])
+            mine = of_picture[picture]
+            part.tensors[f"latent_in@{number}"] = self._carry(call.sample[mine])
+            part.tensors[f"output@{number}"] = self._carry(output[mine])
             if not rows:
                 # Guidance by a separate forward: this one held no conditional row. It is needed for replay only.
-                part.calls.append(_call(number, call, [labels[row] for row in mine], -1))
+                part.calls.append(_call(number, timestep, [labels[row] for row in mine], -1))
                 continue
             row = rows[picture]
-            part.calls.append(_call(number, call, [labels[r] for r in mine], mine.index(row)))
-            for site in self.all_sites:
-                if site.name in self.kept:
-                    self._keep(part, picture, site, self._seen[site.name][0], row, number)
+            part.calls.append(_call(number, timestep, [labels[r] for r in mine], mine.index(row)))
             self._keep_text(picture, row, number, call.conditioning)
-        self._seen.clear()
+            if self._step in self._kept_steps:
+                for site in self.watch.sites:
+                    if site.name in self.keeping.sites:
+                        self._keep(part, site, self.watch.seen[site.name][0], row, number)
+        self.watch.seen.clear()
 
-    def _keep(
-        self, part: _Part, picture: int, site: AttentionSite, seen: Attended, row: int, number: int
-    ) -> None:
-        if seen.mask is not None or seen.causal:
-            raise UnsupportedAttentionError(
-                f"{site.name} uses an attention mask, which recordings do not hold yet"
+    def _begin(self, call: DenoiserCall, output: torch.Tensor, mine: list[int]) -> None:
+        """The first call is over: now it is known what there is to keep."""
+        described = self.watch.describe()
+        self._sites = {site.name: site for site in described}
+        first = self._steps[self._first_entry]
+        steps = self._steps[-1] - first + 1
+        seen = {name: each[0] for name, each in self.watch.seen.items()}
+        calls = len(self._steps) - self._first_entry
+        self.writers, self.keeping = self.open_writers(
+            FirstCall(
+                described, seen, call.sample[mine], output[mine], call.conditioning[mine[0]], calls, steps
             )
-        key = f"{site.name}@{number}"
-        if site.kind == "cross":
-            part.maps[key] = word_map(seen, row, self.tokens)
-            if self.level != "maps":
-                part.tensors[f"q/{key}"] = to_numpy(seen.query[row])
-        elif self.level == "qk":
-            part.tensors[f"q/{key}"] = to_numpy(seen.query[row])
-            part.tensors[f"k/{key}"] = to_numpy(seen.key[row])
+        )
+        self._kept_steps = frozenset(self.keeping.steps.within(steps))
+        if self.keeping.level != "maps":
+            # Weights do not change during a run: written with the first text, once for each picture.
+            self._once = [self._grams()] * len(self._parts)
+
+    def _grams(self) -> dict[str, torch.Tensor]:
+        """``gram/<site>`` of the kept sites that have an output projection of their own."""
+        grams = {}
+        for site in self.watch.sites:
+            if site.name in self.keeping.sites:
+                described = self._sites[site.name]
+                gram = head_gram(site.module, described.heads, described.head_dim)
+                if gram is not None:
+                    grams[f"gram/{site.name}"] = gram
+        return grams
+
+    @property
+    def _step(self) -> int:
+        """Index of the step that the next call serves."""
+        return self._steps[self._first_entry + self._entry] - self._steps[self._first_entry]
+
+    def _keep(self, part: _Part, site: AttentionSite, seen: Attended, row: int, number: int) -> None:
+        """Attention of one site in one call, of the conditional row."""
+        self._check_form(site.name, seen)
+        level, key = self.keeping.level, f"{site.name}@{number}"
+        cross = site.kind == "cross"
+        wanted = {"maps": "", "cross": "q" if cross else "", "qk": "q" if cross else "qk"}[level]
+        if wanted == "qk" and self.keeping.values:
+            wanted += "v"
+        heads = self.keeping.heads_of(seen.query.shape[-3])
+        stored = seen
+        if wanted and self.keeping.float16 and seen.query.dtype != torch.float16:
+            stored = replace(
+                seen,
+                query=rounded(seen.query, site.name),
+                key=rounded(seen.key, site.name),
+                value=rounded(seen.value, site.name) if "v" in wanted else seen.value,
+            )
+            lost = rounding(seen, stored, row, every_query=cross)
+            part.rounding = max(part.rounding or 0.0, lost)
+        if cross:
+            part.maps[key] = self._carry(word_map(seen, row, self.tokens))
+        for kind, tensor in (("q", stored.query), ("k", stored.key), ("v", stored.value)):
+            if kind in wanted:
+                part.tensors[f"{kind}/{key}"] = self._carry(_heads(tensor[row], heads))
+        if "k" in wanted and seen.lse is not None and stored is seen:
+            if site.name not in self._lse_holds:
+                self._lse_holds[site.name] = lse_holds(seen, row)
+            if self._lse_holds[site.name]:
+                part.tensors[f"lse/{key}"] = self._carry(_heads(seen.lse[row], heads))
+
+    def _check_form(self, name: str, seen: Attended) -> None:
+        """What the manifest says of a site holds in every call."""
+        described = self._sites[name]
+        now = (seen.query.shape[-3:], seen.key.shape[-2], seen.scale, mask_kind(seen), seen.causal)
+        queries = described.grid[0] * described.grid[1]
+        then = ((described.heads, queries, described.head_dim), described.keys, described.scale)
+        if now != (*then, described.mask, described.causal):
+            raise UnsupportedAttentionError(
+                f"{name} changes its shape, scale or kind of mask during the run, which recordings do not hold"
+            )
 
     def _keep_text(self, picture: int, row: int, number: int, conditioning: torch.Tensor) -> None:
-        """Text keys and values do not change with the step in a plain run: a version is stored when they do."""
-        fresh: dict[str, torch.Tensor] = {}
-        if self._is_new(f"{picture}/embedding", conditioning[row]):
-            fresh["embedding"] = conditioning[row]
-        for site in self.all_sites:
-            if site.kind == "cross" and site.name in self.kept and self.level != "maps":
-                seen = self._seen[site.name][0]
-                if self._is_new(f"{picture}/k/{site.name}", seen.key[row]):
-                    fresh[f"k/{site.name}"] = seen.key[row]
-                if self._is_new(f"{picture}/v/{site.name}", seen.value[row]):
-                    fresh[f"v/{site.name}"] = seen.value[row]
-        if fresh:
-            self.writers[picture].write_text(
-                {f"{name}@{number}": to_numpy(tensor) for name, tensor in fresh.items()}
-            )
-
-    def _is_new(self, name: str, tensor: torch.Tensor) -> bool:
-        before = self._text.get(name)
-        if before is not None and torch.equal(before, tensor):
-            return False
-        self._text[name] = tensor.detach().clone()
-        return True
+        """Text as it is in this call. Keys and values do not change with the step in a plain run: the writer, which
+        has the numbers at hand without waiting for the device, stores a version when they do."""
+        text, self._once[picture] = dict(self._once[picture]), {}
+        text["embedding"] = conditioning[row]
+        for site in self.watch.sites:
+            if site.name not in self.keeping.sites or self.keeping.level == "maps":
+                continue
+            seen = self.watch.seen[site.name][0]
+            if site.kind == "cross":
+                for kind, tensor in (("k", seen.key[row]), ("v", seen.value[row])):
+                    small = rounded(tensor, site.name) if self.keeping.float16 else tensor
+                    text[f"{kind}/{site.name}"] = small
+            mask = row_mask(seen, row)
+            if mask is not None and (site.kind == "cross" or self.keeping.level == "qk"):
+                text[f"mask/{site.name}"] = mask
+        self.writers[picture].write_text(
+            {f"{name}@{number}": self._carry(tensor) for name, tensor in text.items()}
+        )
 
     def _stepped(self, clean: torch.Tensor, level: NoiseLevel) -> None:
         """The scheduler has advanced by one entry of its timetable: write the step if it is whole."""
@@ -239,7 +311,7 @@ class Session:
             return
         first = self._steps[self._first_entry]
         for picture, part in enumerate(self._parts):
-            part.tensors["pred_x0"] = to_numpy(clean[picture])
+            part.tensors["pred_x0"] = self._carry(clean[picture])
             begin = part.calls[0].timestep
             self.writers[picture].write_step(
                 Step(
@@ -247,6 +319,7 @@ class Session:
                     timestep=begin,
                     sigma=self._level.sigma,
                     log_snr=self._level.log_snr,
+                    rounding=part.rounding,
                     calls=part.calls,
                     files=[],
                 ),
@@ -258,51 +331,24 @@ class Session:
         if self.progress is not None:
             self.progress(step - first + 1, self._steps[-1] - first + 1)
 
-    # Reading the model's own account of itself.
-
-    def _check(self) -> None:
-        """Every site must have been seen exactly once: a map of a part is never shown as if it were whole."""
-        missing = [site.name for site in self.all_sites if site.name not in self._seen]
-        if missing:
-            raise CoverageError(missing, self._calls)
-        for name, seen in self._seen.items():
-            if len(seen) != 1:
-                raise UnsupportedAttentionError(
-                    f"{name} called its attention kernel {len(seen)} times in one forward (an adapter?); "
-                    "recording knows sites with one attention call"
-                )
+    def _number(self, timestep: Any) -> float:
+        if self._timetable is None:
+            self._timetable = Timetable(self.pipe.scheduler.timesteps)
+        return self._timetable.value(timestep)
 
     def _read_timetable(self, timestep: float) -> None:
-        self._timetable = [float(t) for t in self.pipe.scheduler.timesteps]
-        self._steps = steps_of(self._timetable)
+        assert self._timetable is not None
+        values = self._timetable.values
         # Image-to-image enters the timetable late; the first call's own timestep says where.
-        if timestep not in self._timetable:
+        if timestep not in values:
             raise CaptureError(f"the first call's timestep {timestep} is not in the scheduler's timetable")
-        self._first_entry = self._timetable.index(timestep)
-
-    def _describe_sites(self) -> list[Site]:
-        described = []
-        for site in self.all_sites:
-            seen = self._seen[site.name][0]
-            height, width = self._grids[id(site.spatial)]
-            if height * width != seen.query.shape[-2]:
-                raise UnsupportedAttentionError(
-                    f"{site.name} has {seen.query.shape[-2]} queries, which is not its grid of {height} x {width}"
-                )
-            described.append(
-                Site(
-                    name=site.name,
-                    module=site.path,
-                    kind=site.kind,
-                    grid=[height, width],
-                    heads=seen.query.shape[-3],
-                    head_dim=seen.query.shape[-1],
-                    scale=seen.scale,
-                    keys=seen.key.shape[-2],
-                )
-            )
-        return described
+        self._steps = steps_of(self.pipe.scheduler, values)
+        self._first_entry = values.index(timestep)
 
 
-def _call(number: int, call: DenoiserCall, rows: list[Any], row: int) -> Call:
-    return Call(index=number, timestep=call.timestep, rows=rows, row=row)
+def _call(number: int, timestep: float, rows: list[Any], row: int) -> Call:
+    return Call(index=number, timestep=timestep, rows=rows, row=row)
+
+
+def _heads(tensor: torch.Tensor, heads: list[int] | None) -> torch.Tensor:
+    return tensor if heads is None else tensor[heads]

@@ -29,10 +29,11 @@ class AttentionSite:
 @dataclass(frozen=True)
 class DenoiserCall:
     """The arguments of one forward of the denoiser that the engine reads: `sample` `[row, channel, y, x]`, the
-    `timestep`, and `conditioning`, the text embedding of each row `[row, token, channel]`."""
+    `timestep` as it was given (a number or a tensor of one number, perhaps expanded), and `conditioning`, the text
+    embedding of each row `[row, token, channel]`."""
 
     sample: torch.Tensor
-    timestep: float
+    timestep: Any
     conditioning: torch.Tensor
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,20 @@ _TOLD = ("diffuscope", "torch", "diffusers", "transformers", "numpy", "safetenso
 
 def software(device: torch.device) -> dict[str, str]:
     """Versions of what computes, the platform and the device."""
-    told = {}
-    for package in _TOLD:
-        try:
-            told[package] = version(package)
-        except PackageNotFoundError:
-            told[package] = "not installed as a package"
+    told = {package: _version(package) for package in _TOLD}
     told["python"] = platform.python_version()
     told["platform"] = f"{platform.system()} {platform.machine()}"
     told["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return told
+
+
+@cache
+def _version(package: str) -> str:
+    # Looking versions up walks the installed packages: once a process, not once a recording.
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed as a package"
 
 
 def model_files(folder: Path) -> list[FileHash]:

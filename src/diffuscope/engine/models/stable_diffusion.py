@@ -44,9 +44,7 @@ class StableDiffusion:
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> DenoiserCall:
         names = ("sample", "timestep", "encoder_hidden_states")
         given = {**dict(zip(names, args, strict=False)), **kwargs}
-        timestep = given["timestep"]
-        value = float(timestep.flatten()[0]) if isinstance(timestep, torch.Tensor) else float(timestep)
-        return DenoiserCall(given["sample"], value, given["encoder_hidden_states"])
+        return DenoiserCall(given["sample"], given["timestep"], given["encoder_hidden_states"])
 
     def default_size(self, pipe: Any) -> tuple[int, int]:
         sample = pipe.unet.config.sample_size

@@ -1,0 +1,116 @@
+"""Bringing tensors from the device to the host, out of the run's way.
+
+On a GPU nothing here waits for the device: copies go to pinned memory on a stream of their own, behind the work that
+made the tensors, and whoever needs the bytes (the writing thread) waits for them there.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class OnItsWay:
+    """A tensor that is being copied to the host. Calling it waits for the copy and gives the array.
+
+    Attributes:
+        nbytes: its size in host memory.
+    """
+
+    def __init__(self, host: torch.Tensor, done: Any) -> None:
+        self._host, self._done = host, done
+        self.nbytes = host.numel() * host.element_size()
+
+    def __call__(self) -> Array:
+        self._done.synchronize()
+        return as_numpy(self._host)
+
+
+class Carrier:
+    """Copies tensors to the host, in the order in which they are handed over."""
+
+    def __init__(self) -> None:
+        self._streams: dict[torch.device, Any] = {}
+
+    def __call__(self, tensor: torch.Tensor) -> Array | OnItsWay:
+        """A copy in the tensor's own dtype: an array where the tensor is in host memory, else one on its way.
+
+        The tensor must not be changed in place afterwards.
+        """
+        tensor = tensor.detach()
+        if tensor.device.type != "cuda":
+            return as_numpy(tensor.to("cpu", copy=True).contiguous())
+        source = tensor.contiguous()
+        stream = self._streams.get(source.device)
+        if stream is None:
+            stream = self._streams[source.device] = torch.cuda.Stream(source.device)
+        # Pinned buffers come from torch's caching allocator, which gives one out again only when its copy is done.
+        host = torch.empty(source.shape, dtype=source.dtype, pin_memory=True)
+        stream.wait_stream(torch.cuda.current_stream(source.device))
+        with torch.cuda.stream(stream):
+            host.copy_(source, non_blocking=True)
+            done = torch.cuda.Event()
+            done.record(stream)
+        # Its memory must not be given to another tensor before the copy has read it.
+        source.record_stream(stream)
+        return OnItsWay(host, done)
+
+
+def as_numpy(tensor: torch.Tensor) -> Array:
+    """A contiguous tensor in host memory as an array of the same memory; bfloat16 through `ml_dtypes`, which NumPy
+    itself lacks."""
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    made: Array = tensor.numpy()
+    return made
+
+
+def room_for_waiting(device: torch.device) -> int | None:
+    """Bytes of tensors that may wait for the disk; None for the writer's own bound.
+
+    A GPU makes a step's queries and keys faster than disks take them, so more may wait there: an eighth of the
+    machine's memory, at most 8 GiB. It is a bound all the same: memory does not grow with the number of steps.
+    """
+    if device.type != "cuda" or not hasattr(os, "sysconf"):
+        return None
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(8 * 2**30, physical // 8)
+
+
+class Timetable:
+    """The scheduler's timesteps as numbers, read from the device once.
+
+    Attributes:
+        values: of `scheduler.timesteps`.
+    """
+
+    def __init__(self, timesteps: Any) -> None:
+        self._tensor = timesteps if isinstance(timesteps, torch.Tensor) else None
+        self.values = [float(each) for each in np.asarray(torch.as_tensor(timesteps).cpu(), np.float64)]
+
+    def value(self, timestep: Any) -> float:
+        """A timestep that a pipeline passes on, as a number: without waiting for the device where it is a piece of
+        the timetable's own memory, as in pipelines that iterate over it."""
+        if not isinstance(timestep, torch.Tensor):
+            return float(timestep)
+        table = self._tensor
+        if table is not None and table.dim() == 1 and timestep.dtype == table.dtype and table.is_contiguous():
+            offset = timestep.data_ptr() - table.data_ptr()
+            index, within = divmod(offset, table.element_size())
+            same = timestep.untyped_storage().data_ptr() == table.untyped_storage().data_ptr()
+            if same and not within and 0 <= index < len(self.values) and _is_one(timestep):
+                return self.values[index]
+        return float(timestep.flatten()[0])
+
+
+def _is_one(timestep: torch.Tensor) -> bool:
+    """Whether all entries are the first one: a single number, or one that was expanded."""
+    return timestep.numel() == 1 or all(stride == 0 for stride in timestep.stride())
