@@ -6,12 +6,16 @@
 #   VENV             the environment's folder, a path without blanks. One of yours that has torch keeps it.
 #   TORCH_INDEX_URL  where Linux takes the CPU build of torch; empty for pip's own index.
 #   ARGS             more arguments for the command: make test ARGS="-k cli -x"
+#   BENCH            which benchmarks: make bench BENCH=queries, make bench BENCH="overhead gpu" ARGS=--quick
 
 PYTHON ?= python3
 VENV ?= .venv
 OWN_TORCH ?= auto
 TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 ARGS ?=
+
+# measuring.py is what the others share.
+BENCH ?= $(filter-out measuring,$(notdir $(basename $(wildcard benchmarks/*.py))))
 
 # Relative paths only, quoted in recipes: the checkout may lie in a folder whose name has blanks.
 BIN := $(VENV)/bin
@@ -55,8 +59,8 @@ format: $(VENV)/.installed-dev ## put the code into the project's format
 	@"$(BIN)/ruff" check --fix .
 	@"$(BIN)/ruff" format .
 
-bench: $(VENV)/.installed-dev ## run every benchmark
-	@set -e; for file in benchmarks/[a-z]*.py; do echo "== $$file"; "$(BIN)/python" "$$file" $(ARGS); done
+bench: $(VENV)/.installed-dev ## run every benchmark, or those in BENCH (all of them: an hour)
+	@set -e; for name in $(BENCH); do echo "== $$name"; "$(BIN)/python" "benchmarks/$$name.py" $(ARGS); done
 
 docs: $(VENV)/.installed-docs ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 "$(BIN)/mkdocs" build --strict --quiet $(ARGS)
