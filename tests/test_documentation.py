@@ -39,9 +39,12 @@ def test_the_command_line_page_has_every_command_and_only_options_that_exist(
 ) -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, flags=re.DOTALL | re.MULTILINE))
-    assert list(sections) == [command.name for command in app.registered_commands]
+    groups = {group.name: group.typer_instance for group in app.registered_groups}
+    assert list(sections) == [command.name for command in app.registered_commands] + list(groups)
     for name, section in sections.items():
-        main([name, "--help"])
+        inner = [command.name for command in groups[name].registered_commands] if name in groups else []
+        for arguments in [[name], *([name, each] for each in inner)]:
+            main([*arguments, "--help"])
         known = set(OPTION.findall(capsys.readouterr().out))
         assert set(OPTION.findall(section)) <= known, name
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from explicit_attention import explicit, watched_projections  # noqa: E402
 
 from diffuscope import Lens  # noqa: E402
-from diffuscope.errors import InputError, NotKeptError, RunFolderError, SelectionError  # noqa: E402
+from diffuscope.errors import InputError, NotKeptError, RunFolderError, SelectionError, SizeError  # noqa: E402
 from diffuscope.maps.self_attention import SelfAttention  # noqa: E402
 from diffuscope.maps.words import WordAttention  # noqa: E402
 from diffuscope.recording import SCHEMA_VERSION, Recording  # noqa: E402
@@ -200,6 +200,7 @@ def test_heads_that_only_some_sites_have_are_kept_where_they_are(lens, tmp_path)
         ({"keep_heads": "x"}, SelectionError, "bad keep_heads"),
         ({"grids": "16"}, SelectionError, "height x width"),
         ({"grids": "7x7"}, SelectionError, "there are: 16x24, 8x12"),
+        ({"width": 36}, SizeError, "multiple of 8; 32"),
         ({"store": "float8"}, InputError, "kernel, float16"),
         ({"budget": "much"}, InputError, "500MB"),
         ({"budget": 0}, InputError, "room"),

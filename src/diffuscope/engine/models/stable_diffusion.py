@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +53,8 @@ class StableDiffusion:
         return height * pipe.vae_scale_factor, width * pipe.vae_scale_factor
 
     def size_multiple(self, pipe: Any) -> int:
-        return int(pipe.vae_scale_factor)
+        # Pipelines of this form ask for multiples of 8 whatever the autoencoder's factor.
+        return math.lcm(int(pipe.vae_scale_factor), 8)
 
     @torch.no_grad()
     def decode(self, pipe: Any, latents: torch.Tensor) -> torch.Tensor:
