@@ -15,7 +15,7 @@ TORCH_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 ARGS ?=
 
 # measuring.py is what the others share.
-BENCH ?= $(filter-out measuring,$(notdir $(basename $(wildcard benchmarks/*.py))))
+BENCH ?= $(filter-out measuring profiling,$(notdir $(basename $(wildcard benchmarks/*.py))))
 
 # Relative paths only, quoted in recipes: the checkout may lie in a folder whose name has blanks.
 BIN := $(VENV)/bin

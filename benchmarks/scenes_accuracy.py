@@ -141,6 +141,64 @@ def sheet(shown: list[Any], path: Path, columns: int = 10) -> None:
     page.save(path)
 
 
+TITLES = {
+    "one_thing_held_out": "One thing, held-out pairs",
+    "one_thing_trained_pairs": "One thing, trained pairs",
+    "two_things_held_out": "Two things, held out",
+    "judge_after_autoencoder": "The judge's reading after the autoencoder (its ceiling for the model)",
+    "judge_on_clean_renders": "The judge's reading of the clean drawings of the same prompts",
+}
+
+
+def as_markdown(told: dict[str, Any]) -> str:
+    """The tables of `RESULTS.md`."""
+    tables = {**told, **told["autoencoder"]}
+
+    def rate(name: str, part: str) -> str:
+        row = next(row for row in tables[name] if row["part"] == part)
+        return f"{100 * row['rate']:.1f} %"
+
+    one, trained, two = "one_thing_held_out", "one_thing_trained_pairs", "two_things_held_out"
+    singles = f"{rate(one, 'bound')} held-out pairs, {rate(trained, 'bound')} trained pairs"
+    lines = [
+        "| bar of the first version | asked | measured |",
+        "|---|---|---|",
+        f"| autoencoder, held-out scenes | 32 dB | {told['autoencoder']['psnr_db']:.1f} dB |",
+        f"| places | 98 % | {rate(two, 'place')} (two things), {rate(one, 'place')} (one) |",
+        f"| one thing, noun and colour | 95 % | {singles} |",
+        f"| two things, nouns and colours bound | 80 % | {rate(two, 'bound')} |",
+        f"| left, right, above, below | 85 % | {rate(two, 'relation')} |",
+        f"| seconds a picture, 25 steps, two cores | 2 s | {told['seconds']['plain_s']:.2f} s |",
+    ]
+    for name, title in TITLES.items():
+        lines += ["", f"### {title}", "", "| part | n | right | 95% interval |", "|---|---|---|---|"]
+        for row in tables[name]:
+            share, low, high = (100 * row[key] for key in ("rate", "low", "high"))
+            lines.append(f"| {row['part']} | {row['n']} | {share:.1f} % | {low:.1f} to {high:.1f} |")
+    if "maps" in told:
+        maps = told["maps"]
+        lines += [
+            "",
+            "### Word maps against the judge's masks",
+            "",
+            (
+                f"{maps['prompts']} two-object prompts; {maps['things']} things drawn as named, and "
+                f"{maps['things_not_drawn']} not, which are left out. All sites, heads and steps, threshold 0.4 of the "
+                "maximum; bootstrap over things."
+            ),
+            "",
+            "| map | mean IoU | peak inside the thing |",
+            "|---|---|---|",
+        ]
+        for kind, title in (("noun", "the noun's"), ("phrase", "the noun phrase's (colour and noun)")):
+            cells = []
+            for part in ("iou", "peak"):
+                found = maps[f"{kind}_{part}"]
+                cells.append(f"{found['mean']:.3f} ({found['ci95'][0]:.3f} to {found['ci95'][1]:.3f})")
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="scenes")
@@ -150,6 +208,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=SHIPPED_GUIDANCE)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--markdown", type=Path, help="the tables as RESULTS.md has them")
     options = parser.parse_args()
     lens = ds.Lens.load(options.model)
     told: dict[str, Any] = {"autoencoder": autoencoder_ceiling(lens, options.prompts)}
@@ -158,7 +217,7 @@ def main() -> None:
         flush=True,
     )
     pages = []
-    # Only five pairs of colour and noun were never drawn alone; as many prompts of trained pairs stand beside them.
+    # Thirteen pairs of colour and noun were never drawn alone; as many prompts of trained pairs stand beside them.
     half = options.prompts // 2
     asked = {
         "one_thing_held_out": standard_prompts(half, count=1),
@@ -180,6 +239,8 @@ def main() -> None:
     print(json.dumps(told["seconds"], indent=1))
     if options.json:
         options.json.write_text(json.dumps(told, indent=1))
+    if options.markdown:
+        options.markdown.write_text(as_markdown(told))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ def software(device: torch.device) -> dict[str, str]:
     told = {package: _version(package) for package in _TOLD}
     told["python"] = platform.python_version()
     told["platform"] = f"{platform.system()} {platform.machine()}"
+    # Sums are taken in another order with another number of threads: the last bits differ.
+    told["threads"] = str(torch.get_num_threads())
     told["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return told
 
