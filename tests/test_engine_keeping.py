@@ -334,6 +334,53 @@ def test_masks_are_recorded_and_taken_into_every_map(tmp_path, mask, kind, causa
             assert agrees(attention.looked_at_by(site.name, 1, cells), truth[:, cells].T, COLUMN)
 
 
+# Bringing tensors to the disk's side.
+
+
+def test_a_tensor_that_is_changed_before_it_is_written_is_never_written_as_if_it_were_not():
+    from diffuscope.engine.capture.carry import Carrier
+    from diffuscope.errors import CaptureError
+
+    whole = torch.arange(12.0).reshape(3, 4)
+    kept = Carrier()(whole[1])
+    assert kept.nbytes == whole.numel() * 4, "a row keeps its whole batch from being freed"
+    assert np.array_equal(kept(), [4, 5, 6, 7])
+    whole.mul_(2)
+    with pytest.raises(CaptureError, match="changed a tensor in place"):
+        kept()
+    with torch.inference_mode():
+        made = torch.ones(3)
+        kept = Carrier()(made)
+        made.mul_(2)
+    assert np.array_equal(kept, [1, 1, 1]), "tensors without a count of changes are copied at once"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int64])
+def test_tensors_keep_their_type_and_layout(dtype):
+    from diffuscope.engine.capture.carry import Carrier
+
+    tensor = torch.arange(24).reshape(2, 3, 4).to(dtype).transpose(0, 2)
+    kept = Carrier()(tensor)()
+    assert kept.flags.c_contiguous and kept.shape == (4, 3, 2)
+    assert np.array_equal(kept.astype(np.float64), tensor.double().numpy())
+
+
+def test_timesteps_are_read_without_asking_the_tensor_where_they_are_pieces_of_the_timetable():
+    from diffuscope.engine.capture.carry import Timetable
+
+    table = torch.tensor([999.0, 666.0, 666.0, 0.0])
+    timetable = Timetable(table)
+    assert timetable.values == [999.0, 666.0, 666.0, 0.0]
+    for index, piece in enumerate(table):
+        assert timetable.value(piece) == timetable.values[index]
+        assert timetable.value(piece.expand(2)) == timetable.values[index]
+    table[1] = 5.0
+    assert timetable.value(table[1]) == 666.0, "it was not read again"
+    assert timetable.value(torch.tensor([7.0, 7.0])) == 7.0
+    assert timetable.value(3) == 3.0
+    assert timetable.value(table.long()[3]) == 0.0
+
+
 # Budget and estimate.
 
 

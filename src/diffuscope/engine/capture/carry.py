@@ -1,7 +1,8 @@
 """Bringing tensors from the device to the host, out of the run's way.
 
 On a GPU nothing here waits for the device: copies go to pinned memory on a stream of their own, behind the work that
-made the tensors, and whoever needs the bytes (the writing thread) waits for them there.
+made the tensors, and whoever needs the bytes (the writing thread) waits for them there. In host memory nothing is
+copied by the run at all: the writing thread is handed the tensor itself, and makes sure that it is still what it was.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from diffuscope.errors import CaptureError
 
 Array = NDArray[Any]
 
@@ -32,18 +35,41 @@ class OnItsWay:
         return as_numpy(self._host)
 
 
+class Held:
+    """A tensor in host memory, as it was when it was handed over. Calling it gives the array.
+
+    Attributes:
+        nbytes: memory that is kept from being freed, which is more than the tensor's own where it is a row of a batch.
+    """
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor, self._version = tensor, tensor._version
+        self.nbytes = tensor.untyped_storage().nbytes()
+
+    def __call__(self) -> Array:
+        if self._tensor._version != self._version:
+            raise CaptureError(
+                "the model changed a tensor in place after its attention had used it, so what was to be kept of it is "
+                "gone; it cannot be recorded"
+            )
+        return as_numpy(self._tensor.contiguous())
+
+
 class Carrier:
-    """Copies tensors to the host, in the order in which they are handed over."""
+    """Brings tensors to the host, in the order in which they are handed over."""
 
     def __init__(self) -> None:
         self._streams: dict[torch.device, Any] = {}
 
-    def __call__(self, tensor: torch.Tensor) -> Array | OnItsWay:
-        """A copy in the tensor's own dtype: an array where the tensor is in host memory, else one on its way.
+    def __call__(self, tensor: torch.Tensor) -> Array | OnItsWay | Held:
+        """The tensor's array, in its own dtype, now or later.
 
-        The tensor must not be changed in place afterwards.
+        The tensor must not be changed in place afterwards; on the CPU that is checked.
         """
         tensor = tensor.detach()
+        # Tensors of inference mode keep no count of changes.
+        if tensor.device.type == "cpu" and not tensor.is_inference():
+            return Held(tensor)
         if tensor.device.type != "cuda":
             return as_numpy(tensor.to("cpu", copy=True).contiguous())
         source = tensor.contiguous()

@@ -69,7 +69,7 @@ def predicted_clean(
     """
     kind = str(getattr(scheduler.config, "prediction_type", None) or "epsilon")
     if kind == "sample":
-        return output
+        return output.clone()
     if is_flow(scheduler):
         return sample - level.noise * output
     if kind == "v_prediction":
