@@ -32,7 +32,8 @@ def write_atomic(path: Path, parts: Iterable[Buffer], *, flush: bool = True) -> 
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     digest, size = hashlib.sha256(), 0
     try:
-        with temporary.open("xb") as file:
+        # Small tensors are gathered: a call of the system for each would cost the run more than their copy.
+        with temporary.open("xb", buffering=2**20) as file:
             for part in parts:
                 digest.update(part)
                 file.write(part)

@@ -78,23 +78,22 @@ def safetensors_parts(
     order = sorted(plain, key=lambda name: (-plain[name].itemsize, name))
     notes = dict(metadata or {})
     entries: dict[str, Any] = {}
+    raws = []
     offset = 0
     for name in order:
         array = plain[name]
-        entries[name] = {
-            "dtype": _NAMES[array.dtype],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
-        }
-        offset += array.nbytes
-        notes[_CHECKSUM + name] = _checksum(name, _NAMES[array.dtype], array.shape, _bytes(array))
+        dtype, raw = _NAMES[array.dtype], _bytes(array)
+        end = offset + raw.nbytes
+        entries[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [offset, end]}
+        notes[_CHECKSUM + name] = _checksum(name, dtype, array.shape, raw)
+        raws.append(raw)
+        offset = end
     header = json.dumps(
         {"__metadata__": notes, **entries}, ensure_ascii=False, separators=(",", ":")
     ).encode()
     header += b" " * (-(8 + len(header)) % _ALIGNMENT)
     yield len(header).to_bytes(8, "little") + header
-    for name in order:
-        yield _bytes(plain[name])
+    yield from raws
 
 
 def write_safetensors(
@@ -241,6 +240,8 @@ class TensorFile:
 def _plain(name: str, array: Array) -> Array:
     """Row-major and little-endian, the same array where it is so already."""
     array = np.asarray(array)
+    if array.flags.c_contiguous and array.dtype in _NAMES and array.dtype.byteorder in "<|=" and _little():
+        return array
     if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and not _little()):
         array = array.astype(array.dtype.newbyteorder("<"))
     if array.dtype not in _NAMES:
