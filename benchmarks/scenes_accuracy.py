@@ -172,7 +172,7 @@ def as_markdown(told: dict[str, Any]) -> str:
     ]
     for name, title in TITLES.items():
         lines += ["", f"### {title}", "", "| part | n | right | 95% interval |", "|---|---|---|---|"]
-        for row in tables[name]:
+        for row in (row for row in tables[name] if row["n"]):
             share, low, high = (100 * row[key] for key in ("rate", "low", "high"))
             lines.append(f"| {row['part']} | {row['n']} | {share:.1f} % | {low:.1f} to {high:.1f} |")
     if "maps" in told:

@@ -143,16 +143,19 @@ def head_gram(module: torch.nn.Module, heads: int, dim: int) -> torch.Tensor | N
     """Gram matrices of the output projection's part of each head, float32 `[head, dim, dim]`; None without one.
 
     With `W_h` the columns `h*dim` to `(h+1)*dim` of the projection's weight, the norm of what head h adds to the
-    output at a patch is `sqrt(o W_h^T W_h o)`, `o` its row of `P V`. The projection is asked for its matrix by its
-    answer to unit vectors, so that adapters on it (LoRA) count.
+    output at a patch is `sqrt(o W_h^T W_h o)`, `o` its row of `P V`. A projection that is no plain linear layer
+    is asked for its matrix by its answer to unit vectors, so that adapters on it (LoRA) count.
     """
     projection = getattr(module, "to_out", None)
     linear = projection[0] if isinstance(projection, torch.nn.ModuleList) else projection
     if linear is None:
         return None
-    like = next(linear.parameters())
-    unit = torch.eye(heads * dim, device=like.device, dtype=like.dtype)
-    weight = (linear(unit) - linear(torch.zeros_like(unit[:1]))).float()  # [head * dim, channel]
+    if type(linear) is torch.nn.Linear:
+        weight = linear.weight.T.float()  # [head * dim, channel]
+    else:
+        like = next(linear.parameters())
+        unit = torch.eye(heads * dim, device=like.device, dtype=like.dtype)
+        weight = (linear(unit) - linear(torch.zeros_like(unit[:1]))).float()
     parts = weight.unflatten(0, (heads, dim))
     gram: torch.Tensor = parts @ parts.transpose(-1, -2)
     return gram

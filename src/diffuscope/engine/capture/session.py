@@ -181,15 +181,15 @@ class Session:
             self._read_timetable(timestep)
         labels, rows = self.rows.read(call.conditioning)
         pictures = len(self._parts)
-        of_picture = [[row for row in range(len(labels)) if row % pictures == i] for i in range(pictures)]
         if not self.writers:
-            self._begin(call, output, of_picture[0])
+            self._begin(call, output)
         number = self._calls
         self._calls += 1
         for picture, part in enumerate(self._parts):
-            mine = of_picture[picture]
-            part.tensors[f"latent_in@{number}"] = self._carry(call.sample[mine])
-            part.tensors[f"output@{number}"] = self._carry(output[mine])
+            mine = range(picture, len(labels), pictures)
+            # Small, and pipelines go on with them: copied at once.
+            part.tensors[f"latent_in@{number}"] = self._carry(call.sample[picture::pictures].clone())
+            part.tensors[f"output@{number}"] = self._carry(output[picture::pictures].clone())
             if not rows:
                 # Guidance by a separate forward: this one held no conditional row. It is needed for replay only.
                 part.calls.append(_call(number, timestep, [labels[row] for row in mine], -1))
@@ -203,7 +203,7 @@ class Session:
                         self._keep(part, site, self.watch.seen[site.name][0], row, number)
         self.watch.seen.clear()
 
-    def _begin(self, call: DenoiserCall, output: torch.Tensor, mine: list[int]) -> None:
+    def _begin(self, call: DenoiserCall, output: torch.Tensor) -> None:
         """The first call is over: now it is known what there is to keep."""
         described = self.watch.describe()
         self._sites = {site.name: site for site in described}
@@ -213,7 +213,13 @@ class Session:
         calls = len(self._steps) - self._first_entry
         self.writers, self.keeping = self.open_writers(
             FirstCall(
-                described, seen, call.sample[mine], output[mine], call.conditioning[mine[0]], calls, steps
+                described,
+                seen,
+                call.sample[:: len(self._parts)],
+                output[:: len(self._parts)],
+                call.conditioning[0],
+                calls,
+                steps,
             )
         )
         self._kept_steps = frozenset(self.keeping.steps.within(steps))
