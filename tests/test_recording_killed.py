@@ -63,7 +63,7 @@ AT_EVERY_OPERATION = (
 import io, pathlib
 OPERATIONS = {"open", "write", "close", "mkdir", "rename", "replace", "unlink", "rmdir"}
 def unbuffered(path, mode="r", **options):
-    return io.open(path, mode, **({"buffering": 0} if "b" in mode else {}), **options)
+    return io.open(path, mode, **{**options, **({"buffering": 0} if "b" in mode else {})})
 pathlib.Path.open = unbuffered
 ready = [(each, tensors(each), maps(each)) for each in map(step, range(3))]
 def record(folder, last):
