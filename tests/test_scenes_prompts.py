@@ -25,8 +25,8 @@ def test_standard_prompts_never_change() -> None:
     assert prompts[:30] == standard_prompts(30)
     assert [prompt.text for prompt in prompts[:3]] == [
         "a purple tree in a meadow",
-        "at night, a small red moon to the left of a purple tree",
-        "a small red cross right of a green ring in the sky",
+        "there is a small blue house left of a triangle in the snow",
+        "a picture of a small white house to the right of a red heart at night",
     ]
 
 

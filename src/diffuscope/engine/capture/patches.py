@@ -32,18 +32,17 @@ class Patches:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        interrupted: KeyboardInterrupt | None = None
+        # A second Ctrl-C while things are put back must not leave the rest installed: begun again, it does no harm.
+        try:
+            self._restore()
+        finally:
+            self._restore()
+
+    def _restore(self) -> None:
         while self._replaced:
-            # A second Ctrl-C while things are put back must not leave the rest installed: it is raised at the end.
-            # Restoring twice does no harm, so an entry is dropped only when it is done.
-            try:
-                owner, name, before = self._replaced[-1]
-                if before is _ABSENT:
-                    vars(owner).pop(name, None)
-                else:
-                    vars(owner)[name] = before
-                self._replaced.pop()
-            except KeyboardInterrupt as caught:
-                interrupted = caught
-        if interrupted is not None:
-            raise interrupted
+            owner, name, before = self._replaced[-1]
+            if before is _ABSENT:
+                vars(owner).pop(name, None)
+            else:
+                vars(owner)[name] = before
+            self._replaced.pop()
