@@ -1,4 +1,4 @@
-"""Latents of the training scenes, computed once: the denoiser learns to make them, the decoder to draw them."""
+"""Latents of the training scenes, computed once: what the denoiser learns to make."""
 
 from __future__ import annotations
 

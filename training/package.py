@@ -1,4 +1,4 @@
-"""Stage 5: the parts as one model folder in diffusers layout, in half precision, ready to ship."""
+"""Stage 4: the parts as one model folder in diffusers layout, in half precision, ready to ship."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def row_mask(attended: Attended, row: int) -> torch.Tensor | None:
 
 @torch.no_grad()
 def logits(attended: Attended, row: int, queries: torch.Tensor | None = None) -> torch.Tensor:
-    """Scaled and masked products of one row of the batch, `[head, query, key]`,
-    float64, or float32 on devices that have no float64 (MPS).
+    """Scaled and masked products of one row of the batch, float64 `[head, query, key]`; float32 on devices
+    that have no float64 (MPS).
 
     In float64, since on peaked attention products reach the hundreds, where a float32 is off by more than the promised
     precision once it is exponentiated.
