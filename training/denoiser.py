@@ -1,4 +1,4 @@
-"""Stage 3: the denoiser (diffusers `UNet2DConditionModel`), trained on latents with the denoising loss alone.
+"""Stage 5: the denoiser (diffusers `UNet2DConditionModel`), trained on latents with the denoising loss alone.
 
 v-prediction (Salimans & Ho 2022, section 4 and appendix D), timesteps drawn by importance. Captions are phrased afresh
 each time a latent is seen; one in ten is empty, for classifier-free guidance (Ho & Salimans 2022).
@@ -18,21 +18,24 @@ from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from training import data
-from training.latents import latents
+from training.autoencoder import CHANNELS
+from training.latents import cover, latents
 from training.loop import Schedule, train
 from training.text import tokenise
 
 BATCH = 16
 
 SHEET = (
-    "a red circle left of a blue square in the snow",
-    "a yellow star above a green house in a meadow",
-    "a big purple heart at night",
-    "a white moon right of an orange tree in the desert",
-    "a pink cross below a red ring in the sky",
-    "a green triangle and a white circle in the sea",
-    "a blue heart left of a yellow star at night",
-    "a small orange square above a purple flower in the snow",
+    "a red circle left of a blue square",
+    "a cat and a dog in a living room",
+    "a red car in a watercolor painting",
+    "a red apple in a blue bowl",
+    "a red apple on a wooden table in morning light",
+    "a white unicorn in a meadow",
+    "a car and buildings on a street at night",
+    "a yellow star as a neon sign",
+    "a still life of pears and a brass pitcher on a wooden table",
+    "a big purple fish in the sea",
 )
 
 
@@ -40,8 +43,8 @@ def build() -> UNet2DConditionModel:
     """Three grids (16, 8, 4), cross-attention at every one, 4 heads at the widest and 8 at the others."""
     return UNet2DConditionModel(
         sample_size=16,
-        in_channels=4,
-        out_channels=4,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
         down_block_types=("CrossAttnDownBlock2D",) * 3,
         up_block_types=("CrossAttnUpBlock2D",) * 3,
         block_out_channels=(64, 128, 192),
@@ -157,8 +160,9 @@ def fit(
     vae: AutoencoderKL,
     tokenizer: CLIPTokenizer,
     text_encoder: CLIPTextModel,
+    scenes: int,
     *,
-    scenes: int = 20_000,
+    start: Path | None = None,
 ) -> Painter:
     """Train and return the denoiser and text encoder with averaged weights.
 
@@ -166,10 +170,14 @@ def fit(
     torch 2.13, it left some gradients out without a word (`tests/test_training.py` compares gradients of both types).
     """
     torch.manual_seed(seed)
-    painter = Painter(build(), text_encoder).to(device)
+    unet = build()
+    if start is not None:
+        unet.load_state_dict(UNet2DConditionModel.from_pretrained(start, torch_dtype=torch.float32).state_dict())
+    painter = Painter(unet, text_encoder).to(device)
     # The text encoder stays as it learned to read: trained along, it forgets within an hour (see REPORT.md).
     painter.text_encoder.requires_grad_(False)
-    kept = latents(work, vae, scenes, seed, device)
+    store = data.store(work, scenes, seed)
+    kept, covered = latents(work, vae, store, device), cover(store)
     painter.unet.set_attn_processor(SinglePrecisionAttention())
     # Convolutions in bfloat16 are faster with channels innermost.
     painter.unet.to(memory_format=torch.channels_last)
@@ -177,7 +185,7 @@ def fit(
     reach = torch.cat([torch.zeros(1), importance(alphas.cpu()).cumsum(0)])
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        indices, captions = zip(*_captions(seed, len(kept), step), strict=True)
+        indices, captions = zip(*_captions(seed, len(kept) - data.HELD_BACK, step), strict=True)
         clean = kept[list(indices)].to(device)
         ids = tokenise(tokenizer, list(captions)).to(device)
         noise = torch.randn(clean.shape).to(device)

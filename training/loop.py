@@ -56,10 +56,11 @@ class Average:
     @torch.no_grad()
     def update(self, model: torch.nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.weights[name].lerp_(value, 1 - decay)
-            else:
+        current = model.state_dict()
+        names = [name for name, value in current.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.weights[name] for name in names], [current[name] for name in names], 1 - decay)
+        for name, value in current.items():
+            if not value.is_floating_point():
                 self.weights[name].copy_(value)
 
 
@@ -92,7 +93,7 @@ def train(
         lr=schedule.peak,
         betas=(0.9, schedule.beta2),
         weight_decay=schedule.weight_decay,
-        foreach=True,
+        fused=True,
     )
     average = Average(model, schedule.average)
     step, spent = 0, 0.0
