@@ -58,14 +58,14 @@ def test_prompts_that_cannot_be_are_refused() -> None:
         standard_prompts(5, count=4)
 
 
-@pytest.mark.parametrize(
-    ("split", "count", "reason"), [("held-out", 1, "relation"), ("held-out", None, "relation"), ("train", 2, "pair")]
-)
-def test_kinds_of_which_there_are_none_are_refused_instead_of_searched_for_ever(
-    split: str, count: int | None, reason: str
-) -> None:
-    with pytest.raises(ValueError, match="no |fewer than"):
-        standard_prompts(9, split=split, count=count, reason=reason)  # type: ignore[arg-type]
+def test_kinds_of_which_there_are_none_are_refused_instead_of_searched_for_ever() -> None:
+    with pytest.raises(
+        ValueError, match="no descriptions of one thing are held out for the reason 'relation'"
+    ):
+        standard_prompts(9, count=1, reason="relation")
+    with pytest.raises(ValueError, match="no training descriptions"):
+        standard_prompts(9, split="train", reason="pair")
+    assert {len(p.description.things) for p in standard_prompts(6, reason="relation")} == {2, 3}
 
 
 def test_unknown_words_come_with_near_ones() -> None:
@@ -73,7 +73,7 @@ def test_unknown_words_come_with_near_ones() -> None:
     near = dict(near_words("Two crimson balls beside a trianle and a zebra"))
     assert near["crimson"] == ("red",)
     assert near["balls"] == ("circle",)
-    assert near["trianle"] == ("triangle",)
+    assert near["trianle"][0] == "triangle"
     assert near["zebra"] == ("horse",)
     assert list(near)[:2] == ["two", "crimson"]
     assert near["two"] == ()

@@ -65,8 +65,9 @@ def near_miss(description: Description, rng: np.random.Generator) -> Description
     used = {one.noun for one in description.things}
     nouns = list(PLURALS) if thing.plural else list(NOUNS)
     ways.append(changed(index, replace(thing, noun=other([noun for noun in nouns if noun not in used], None))))
-    if MIRRORED.get(description.relation or "and", "and") != (description.relation or "and"):
-        ways += [replace(description, relation=MIRRORED[description.relation or ""])] * 2
+    turned = MIRRORED.get(description.relation or "", description.relation)
+    if turned != description.relation:
+        ways += [replace(description, relation=turned)] * 2
     first = description.things[0]
     if len(description.things) == 2 and first.colour != description.things[1].colour:
         second = description.things[1]

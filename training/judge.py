@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,22 +28,25 @@ from torch.nn import functional
 
 from diffuscope.scenes.judge_network import CELL, CHANNELS, CLASSES, FOLDER, MIDDLING, REACH, STAGES, UNKNOWN
 from training import checkpoint, data, judge_data
-from training.judge_data import DECODED_EVERY, GRID, IGNORED, Files, drawn
+from training.judge_data import DECODED_EVERY, GRID, IGNORED, Files, finished
 from training.judge_degrade import degraded
 from training.loop import Schedule, train
 from training.package import checksums
 
 CARD = """# Judge of the drawn world
 
-A convolutional network of {parameters:,} weights in half precision that reads a drawn picture of 128 x 128 pixels back: for
-every cell of 4 x 4 pixels what it belongs to, and for the picture the place, light and style. `judge.json` lists the
-classes; `diffuscope.scenes.judge_network` is the forward pass, in plain NumPy, and says what each output means.
+A convolutional network of {parameters:,} weights in half precision that reads a drawn picture of
+128 x 128 pixels back: for every cell of 4 x 4 pixels what it belongs to, and for the picture the place,
+light and style. `judge.json` lists the classes; `diffuscope.scenes.judge_network` is the forward pass,
+in plain NumPy, and says what each output means.
 
-- **For**: measuring whether pictures of the drawn world show what their caption says (`diffuscope.scenes.read`, `score`).
+- **For**: measuring whether pictures of the drawn world show what their caption says
+  (`diffuscope.scenes.read`, `score`).
 - **Not for**: photographs or any other pictures. It answers "nothing found" to many of them, not to all.
-- **Trained on** scenes drawn by `diffuscope.scenes.render`, of both sides of the split and of none, with their truth, by
-  `training/judge.py`: soft edges, wobbling outlines, other tints, blocks, noise, the autoencoder's round trip with noise
-  in the latents, things of two colours or two nouns, and blots that are nothing.
+- **Trained on** scenes drawn by `diffuscope.scenes.render`, of both sides of the split and of none, with
+  their truth, by `training/judge.py`: soft edges, wobbling outlines, other tints, blocks, noise, the
+  autoencoder's round trip with noise in the latents, things of two colours or two nouns, and blots that
+  are nothing.
 - **How well it reads**: `python benchmarks/judge.py`; the figures are in `training/REPORT.md`.
 """
 
@@ -48,13 +55,15 @@ WIDTHS = (16, 64, 128, 192)
 """Channels at 64 x 64, 32 x 32, 16 x 16 and 8 x 8. Multiples of 16: others are several times slower on a CPU."""
 DECODER = 64
 HIDDEN = 128
-PICTURES = 32_000
+PICTURES = 20_000
 
 
 class Conv(nn.Sequential):
     """Convolution, batch normalisation and (`bend`) ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1, *, bend: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, size: int = 3, stride: int = 1, *, bend: bool = True
+    ) -> None:
         super().__init__(
             nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
             nn.BatchNorm2d(outputs),
@@ -122,11 +131,12 @@ class Batch:
     `settings` float32 `[picture, class]`: shares, so that half a street is half a street.
     """
 
-    def __init__(self, files: Files, count: int, seed: int, step: int) -> None:
+    def __init__(self, files: Files, count: int, seed: int, step: int, *, decoded: bool = False) -> None:
         rng = np.random.default_rng([seed, 31, step])
         chosen = rng.integers(count, size=BATCH)
         self.images = files.images[chosen]
-        for at in np.nonzero((chosen % DECODED_EVERY == 0) & (rng.random(BATCH) < 0.75))[0]:
+        through = (chosen % DECODED_EVERY == 0) & (rng.random(BATCH) < 0.8)
+        for at in np.nonzero(through & decoded)[0]:
             self.images[at] = files.decoded[chosen[at] // DECODED_EVERY]
         owners = files.owners[chosen]
         self.details = files.details[chosen]
@@ -193,11 +203,15 @@ def losses(grid: torch.Tensor, settings: torch.Tensor, batch: Batch) -> dict[str
     things = cells[of_thing]
 
     def of_class(name: str, field: int, offset: int = 0) -> torch.Tensor:
-        error = functional.cross_entropy(parts[name][of_thing], things[:, field].long() + offset, reduction="none")
+        error = functional.cross_entropy(
+            parts[name][of_thing], things[:, field].long() + offset, reduction="none"
+        )
         return (error * weight).sum() / total
 
     backdrop = noun == -1
-    empty = functional.cross_entropy(parts["noun"][backdrop], torch.zeros(int(backdrop.sum()), dtype=torch.long))
+    empty = functional.cross_entropy(
+        parts["noun"][backdrop], torch.zeros(int(backdrop.sum()), dtype=torch.long)
+    )
     middles = CELL * (torch.arange(GRID) + 0.5)
     x = (cells[..., 3] - middles) / REACH
     y = (cells[..., 4] - middles[:, None]) / REACH
@@ -211,12 +225,13 @@ def losses(grid: torch.Tensor, settings: torch.Tensor, batch: Batch) -> dict[str
     rows = parts["cover"].unflatten(-1, (CELL, CELL)).transpose(2, 3).flatten(1, 2).flatten(2, 3)
     result = {
         "empty": empty,
-        "noun": of_class("noun", 0, 1),
+        "noun": of_class("noun", 0, 1) * 1.5,
         "paint": of_class("paint", 1),
         "pattern": of_class("pattern", 2),
         "vote": (miss * weight).sum() / total,
         "detail": detail[noun != -2].mean() * 3,
-        "cover": functional.binary_cross_entropy_with_logits(rows, torch.from_numpy(batch.covers).float()) * 2,
+        "cover": functional.binary_cross_entropy_with_logits(rows, torch.from_numpy(batch.covers).float())
+        * 2,
     }
     shares = torch.from_numpy(batch.settings)
     start = 0
@@ -228,64 +243,162 @@ def losses(grid: torch.Tensor, settings: torch.Tensor, batch: Batch) -> dict[str
 
 
 def _available(step: int, count: int) -> int:
-    """How many of the pictures a step draws from. It grows with the steps, so that training can begin before all are
-    drawn and still be the same when it is resumed."""
-    return min(count, 3000 + 4 * step)
+    """How many of the pictures a step draws from. It grows with the steps, so that training can go alongside the
+    drawing and still be the same when it is resumed."""
+    return min(count, 3000 + 8 * step)
 
 
 def _await(folder: Path, needed: int) -> None:
-    while drawn(folder) < needed:
-        time.sleep(2)
+    while finished(folder) < needed:
+        time.sleep(1)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned from: pictures of a folder, and how."""
+
+    folder: Path
+    count: int
+    seed: int
+    device: str
+    decoded: bool
+
+    def learn(self, reader: Reader, number: int) -> dict[str, float]:
+        """Add half of a step's gradients to `reader`'s and return the losses by part. `number` is that of the batch."""
+        available = _available(number // 2, self.count)
+        _await(self.folder, available)
+        files = _files(self.folder, self.count)
+        batch = Batch(files, available, self.seed, number, decoded=self.decoded)
+        torch.manual_seed(self.seed * 1_000_003 + number)
+        pictures = degraded(data.to_tensor(batch.images)).contiguous(memory_format=torch.channels_last)
+        device = torch.device(self.device)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            grid, settings = reader(pictures.to(device))
+        # The losses are a small part of the work, and stay where the batch was made.
+        parts = losses(grid.float().cpu(), settings.float().cpu(), batch)
+        (torch.stack(list(parts.values())).sum() / 2).backward()  # type: ignore[no-untyped-call]
+        return {name: float(part.detach()) for name, part in parts.items()}
+
+
+@cache
+def _files(folder: Path, count: int) -> Files:
+    return Files.open(folder, count)
+
+
+class Second:
+    """A second process that makes half of the gradients, on the same weights in shared memory.
+
+    Two processes of one thread each wait for each other once a step; two threads of one process wait at every layer,
+    which is slow where other work shares the cores. Running statistics are those of the first process.
+    """
+
+    def __init__(self, reader: Reader, lesson: Lesson) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.weights = list(reader.parameters())
+        for weight in self.weights:
+            weight.share_memory_()
+        self.gradients = [torch.zeros_like(weight).share_memory_() for weight in self.weights]
+        self.pipe, theirs = context.Pipe()
+        shared = [weight.detach() for weight in self.weights]
+        self.process = context.Process(
+            target=_second, args=(theirs, lesson, shared, self.gradients), daemon=True
+        )
+        self.process.start()
+
+    def begin(self, step: int) -> None:
+        """Start on the second half of a step."""
+        self.pipe.send(2 * step + 1)
+
+    def end(self) -> dict[str, float]:
+        """Wait for it, and add its gradients."""
+        figures: dict[str, float] = self.pipe.recv()
+        for weight, gradient in zip(self.weights, self.gradients, strict=True):
+            assert weight.grad is not None
+            weight.grad += gradient
+        return figures
+
+    def close(self) -> None:
+        """Let the process go."""
+        self.pipe.close()
+        self.process.join(10)
+
+
+def _second(pipe: Any, lesson: Lesson, weights: list[torch.Tensor], gradients: list[torch.Tensor]) -> None:
+    """What the second process does."""
+    torch.set_num_threads(1)
+    reader = Reader().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for mine, shared in zip(reader.parameters(), weights, strict=True):
+        mine.data = shared
+    while True:
+        try:
+            number = pipe.recv()
+        except EOFError:
+            return
+        for weight in reader.parameters():
+            weight.grad = None
+        figures = lesson.learn(reader, number)
+        for weight, gradient in zip(reader.parameters(), gradients, strict=True):
+            assert weight.grad is not None
+            gradient.copy_(weight.grad)
+        pipe.send(figures)
 
 
 def fit(
-    work: Path, minutes: float, seed: int, device: torch.device, *, count: int = PICTURES, vae: Path | None = None
+    work: Path,
+    minutes: float,
+    seed: int,
+    device: torch.device,
+    *,
+    count: int = PICTURES,
+    vae: Path | None = None,
+    alongside: bool = False,
 ) -> dict[str, torch.Tensor]:
-    """Train the judge (or go on training it), write it to `judge_model` and return its averaged weights.
+    """Train the judge (or go on training it), write it to `work/judge_model` and return its averaged weights.
 
     Args:
         work: folder of the stage's state, logs and pictures (`judge-data`).
         minutes, seed, device: as in every stage.
-        count: pictures to draw; what is missing is drawn by a second process meanwhile.
-        vae: folder of the autoencoder that a part of the pictures goes through; by default `work`'s own, else the
-            shipped one.
+        count: pictures to train on; what is missing is drawn first, by a process of its own.
+        vae: folder of the autoencoder that a part of the pictures goes through; by default `work`'s own, where there
+            is one.
+        alongside: the pictures are being drawn by another process meanwhile: begin with those that there are. Without
+            this, they are drawn before.
     """
     folder = work / "judge-data"
-    vae = vae or next(one for one in (work / "vae", FOLDER.with_name("model") / "vae") if one.exists())
-    drawing = None
-    if drawn(folder) < count:
+    vae = vae or (work / "vae" if (work / "vae").exists() else None)
+    if not alongside:
         command = [sys.executable, "-m", "training.judge_data", "--folder", str(folder)]
-        command += ["--pictures", str(count), "--seed", str(seed), "--vae", str(vae)]
-        drawing = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        command += ["--pictures", str(count), "--seed", str(seed), *(["--vae", str(vae)] if vae else [])]
+        subprocess.run(command, check=True)
+    # Pictures from the autoencoder are used where all of them are there, so that a resumed run draws the same.
+    lesson = Lesson(folder, count, seed, str(device), decoded=finished(folder, "decoded") >= count)
+    torch.manual_seed(seed)
+    reader = Reader().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    second = Second(reader, lesson) if device.type == "cpu" and (os.cpu_count() or 1) > 1 else None
+
+    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        # The gradients are made here, half of them by the second process; what the loop gets has none of its own.
+        if second is not None:
+            second.begin(step)
+        parts = lesson.learn(reader, 2 * step)
+        if second is None:
+            others = lesson.learn(reader, 2 * step + 1)
+        else:
+            others = second.end()
+        figures = {name: (parts[name] + others[name]) / 2 for name in parts}
+        return torch.tensor(sum(figures.values()), requires_grad=True), figures
+
+    def look(step: int, weights: dict[str, torch.Tensor]) -> dict[str, float]:
+        write(weights, work / "judge_model")
+        print(f"judge: step {step}", flush=True)
+        return {}
+
+    schedule = Schedule(minutes=minutes, peak=2e-3, hold=0.35, floor=0.01, average=0.998, warmup=300)
     try:
-        _await(folder, min(count, judge_data.CHUNK))
-        files = Files.open(folder, count)
-        torch.manual_seed(seed)
-        reader = Reader().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-        def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-            available = _available(step, count)
-            _await(folder, available)
-            batch = Batch(files, available, seed, step)
-            pictures = degraded(data.to_tensor(batch.images)).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device.type, dtype=torch.bfloat16):
-                grid, settings = reader(pictures.to(device))
-            # Back from where they were made: the losses are a small part of the work.
-            parts = losses(grid.float().cpu(), settings.float().cpu(), batch)
-            return torch.stack(list(parts.values())).sum(), {
-                name: float(value.detach()) for name, value in parts.items()
-            }
-
-        def look(step: int, weights: dict[str, torch.Tensor]) -> dict[str, float]:
-            write(weights, work / "judge_model")
-            print(f"judge: step {step}", flush=True)
-            return {}
-
-        schedule = Schedule(minutes=minutes, peak=2e-3, hold=0.35, floor=0.01, average=0.998, warmup=300)
-        return train("judge", reader, loss, schedule, work, seed=seed, look=look, look_minutes=4.0)
+        return train("judge", reader, loss, schedule, work, seed=seed, look=look, look_minutes=3.0)
     finally:
-        if drawing is not None:
-            drawing.terminate()
+        if second is not None:
+            second.close()
 
 
 def folded(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -299,7 +412,10 @@ def folded(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for name, value in weights.items():
         if name.endswith(".0.weight") and f"{name[:-9]}.1.running_mean" in weights:
             layer = name.removesuffix(".0.weight")
-            norm = {part: weights[f"{layer}.1.{part}"] for part in ("weight", "bias", "running_mean", "running_var")}
+            norm = {
+                part: weights[f"{layer}.1.{part}"]
+                for part in ("weight", "bias", "running_mean", "running_var")
+            }
             factor = norm["weight"] / (norm["running_var"] + 1e-5).sqrt()
             layers[f"{layer}.weight"] = kernel(value) * factor
             layers[f"{layer}.bias"] = norm["bias"] - norm["running_mean"] * factor
@@ -336,15 +452,28 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=25.0)
     parser.add_argument("--pictures", type=int, default=PICTURES)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--vae", type=Path, help="folder of a diffusers AutoencoderKL that pictures go through")
+    parser.add_argument(
+        "--vae", type=Path, help="folder of a diffusers AutoencoderKL that pictures go through"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--alongside", action="store_true", help="another process draws the pictures meanwhile"
+    )
     parser.add_argument("--package", action="store_true", help="only write the judge as trained so far")
     given = parser.parse_args()
     if given.package:
         weights = checkpoint.load(given.work / "judge.safetensors")["average"]
     else:
         device = torch.device(given.device)
-        weights = fit(given.work, given.minutes, given.seed, device, count=given.pictures, vae=given.vae)
+        weights = fit(
+            given.work,
+            given.minutes,
+            given.seed,
+            device,
+            count=given.pictures,
+            vae=given.vae,
+            alongside=given.alongside,
+        )
     size = write(weights, given.out)
     print(f"wrote {given.out} ({size / 1e6:.1f} MB)")
 

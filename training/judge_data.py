@@ -27,7 +27,7 @@ from diffuscope.scenes.grammar import sample_description
 from diffuscope.scenes.judge_network import CLASSES, UNKNOWN
 from diffuscope.scenes.layout import SIDE, Placed, Scene, lay_out
 from diffuscope.scenes.renderer import render
-from diffuscope.scenes.vocabulary import NOUNS, PAINTS, PATTERNED, PLAIN
+from diffuscope.scenes.vocabulary import NOUNS, PAINTS, PATTERNED, PATTERNS, PLAIN
 
 GRID = 32
 """Cells of the judge's grid along a side, of 4 x 4 pixels each."""
@@ -76,21 +76,22 @@ class Files:
             path = folder / f"{name}.npy"
             fresh = mode == "r+" and not path.exists()
             arrays[name] = np.lib.format.open_memmap(
-                path, mode="w+" if fresh else mode, dtype=dtype if fresh else None, shape=shape if fresh else None
+                path,
+                mode="w+" if fresh else mode,
+                dtype=dtype if fresh else None,
+                shape=shape if fresh else None,
             )
             if arrays[name].shape != shape:
-                raise ValueError(f"{path} holds {arrays[name].shape}, not {shape}: remove {folder} to draw anew")
+                raise ValueError(
+                    f"{path} holds {arrays[name].shape}, not {shape}: remove {folder} to draw anew"
+                )
         return cls(folder, **arrays)
 
-    def drawn(self) -> int:
-        """How many pictures are finished."""
-        return drawn(self.folder)
 
-
-def drawn(folder: Path) -> int:
-    """How many pictures of a folder are finished."""
-    file = folder / "progress.json"
-    return int(json.loads(file.read_text())["drawn"]) if file.exists() else 0
+def finished(folder: Path, what: str = "drawn") -> int:
+    """How many pictures of a folder are "drawn", or "decoded"."""
+    file = folder / f"{what}.json"
+    return int(json.loads(file.read_text())[what]) if file.exists() else 0
 
 
 def _one(rng: np.random.Generator, choices: Any) -> Any:
@@ -105,11 +106,13 @@ def wild(rng: np.random.Generator) -> Scene:
         noun = _one(rng, NOUNS)
         if things and rng.random() < 0.2:
             noun = _one(rng, things).noun
-        radius = float(np.exp(rng.uniform(np.log(10.0), np.log(48.0 if count < 2 else 32.0 if count < 3 else 24.0))))
+        radius = float(
+            np.exp(rng.uniform(np.log(10.0), np.log(48.0 if count < 2 else 32.0 if count < 3 else 24.0)))
+        )
         reach = 0.85 * radius
         x, y = (float(rng.uniform(reach, SIDE - reach)) for _ in range(2))
         patterned = rng.random() < 0.4 and (noun in PATTERNED or rng.random() < 0.15)
-        pattern = _one(rng, ("striped", "dotted")) if patterned else PLAIN
+        pattern = _one(rng, PATTERNS) if patterned else PLAIN
         paint = _one(rng, tuple(PAINTS))
         things.append(Placed(noun, paint, pattern, "medium", x, y, radius, bool(rng.random() < 0.5), index))
     return Scene(
@@ -131,7 +134,9 @@ def scene(rng: np.random.Generator) -> Scene:
     laid = lay_out(sample_description(rng), rng)
     if rng.random() < 0.4:
         # Things in another paint than the captions' habits give them.
-        laid = replace(laid, things=tuple(replace(thing, colour=_one(rng, tuple(PAINTS))) for thing in laid.things))
+        laid = replace(
+            laid, things=tuple(replace(thing, colour=_one(rng, tuple(PAINTS))) for thing in laid.things)
+        )
     return laid
 
 
@@ -207,7 +212,9 @@ def _halve(made: Picture, asked: Scene, rng: np.random.Generator) -> None:
     made.rows.append(_row(other))
     for name in made.details:
         parts = [part for (_, part_name), part in seen.parts.items() if part_name == name]
-        made.details[name] = np.where(side, sum(parts, np.zeros((SIDE, SIDE), np.float32)), made.details[name])
+        made.details[name] = np.where(
+            side, sum(parts, np.zeros((SIDE, SIDE), np.float32)), made.details[name]
+        )
 
 
 def _blot(made: Picture, rng: np.random.Generator) -> None:
@@ -261,7 +268,9 @@ def put(files: Files, index: int, made: Picture) -> None:
         cells = np.stack([_pooled(share) for share in shares])
         best = cells.argmax(axis=0)
         # A cell with little of a thing in it belongs to nobody: it says nothing in training.
-        owners = np.where(cells.max(axis=0) >= LEAST, best + 1, np.where(cells.sum(axis=0) > 0.12, IGNORED, 0))
+        owners = np.where(
+            cells.max(axis=0) >= LEAST, best + 1, np.where(cells.sum(axis=0) > 0.12, IGNORED, 0)
+        )
         things[: len(shares)] = np.array(made.rows[:MOST], np.float32)
     files.owners[index] = owners
     files.things[index] = things
@@ -291,63 +300,63 @@ def decoder(folder: Path) -> Decoder:
         latent = vae.encode(to_tensor(images)).latent_dist.mean
         noise = torch.from_numpy(rng.normal(0, 1, latent.shape).astype(np.float32))
         # Half of them hardly any, the others up to 0.4 of a channel's deviation.
-        size = torch.from_numpy(np.maximum(rng.uniform(-0.4, 0.4, (len(images), 1, 1, 1)), 0).astype(np.float32))
+        size = torch.from_numpy(
+            np.maximum(rng.uniform(-0.4, 0.4, (len(images), 1, 1, 1)), 0).astype(np.float32)
+        )
         return to_images(vae.decode(latent + noise * size * latent.std(dim=(0, 2, 3), keepdim=True)).sample)
 
     return decode
 
 
-def draw(folder: Path, count: int, seed: int, decode: Decoder | None) -> None:
+def draw(folder: Path, count: int, seed: int) -> None:
     """Draw `count` pictures into `folder`, from where an earlier run was stopped."""
     files = Files.open(folder, count, "r+")
-    started, first = time.perf_counter(), files.drawn()
+    started, first = time.perf_counter(), finished(folder)
     for begin in range(first, count, CHUNK):
         end = min(begin + CHUNK, count)
         for index in range(begin, end):
             put(files, index, picture(seed, index))
-        if decode is not None:
-            _decode(files, decode, range(begin, end), seed)
-        _tell(folder, end)
+        _tell(folder, "drawn", end)
         if (begin // CHUNK) % 20 == 0:
             each = 1000 * (time.perf_counter() - started) / (end - first)
             print(f"judge-data: {end} of {count} pictures, {each:.1f} ms each", flush=True)
 
 
-def _decode(files: Files, decode: Decoder, indices: range, seed: int) -> None:
-    chosen = [index for index in indices if index % DECODED_EVERY == 0]
-    if chosen:
-        rng = np.random.default_rng([seed, 8, chosen[0]])
-        files.decoded[[index // DECODED_EVERY for index in chosen]] = decode(files.images[chosen], rng)
-
-
-def redecode(folder: Path, count: int, seed: int, decode: Decoder) -> None:
-    """Take every `DECODED_EVERY`-th picture through another autoencoder."""
+def decode(folder: Path, count: int, seed: int, vae: Path) -> None:
+    """Take every `DECODED_EVERY`-th of the drawn pictures through an autoencoder, from where an earlier run with it was
+    stopped."""
     files = Files.open(folder, count, "r+")
-    for begin in range(0, files.drawn(), CHUNK):
-        _decode(files, decode, range(begin, min(begin + CHUNK, files.drawn())), seed)
+    name = str(vae.resolve())
+    told = json.loads((folder / "decoded.json").read_text()) if (folder / "decoded.json").exists() else {}
+    first = int(told["decoded"]) if told.get("vae") == name else 0
+    through = decoder(vae)
+    for begin in range(first, count, CHUNK):
+        chosen = list(range(begin, min(begin + CHUNK, count), DECODED_EVERY))
+        rng = np.random.default_rng([seed, 8, begin])
+        files.decoded[[index // DECODED_EVERY for index in chosen]] = through(files.images[chosen], rng)
+        _tell(folder, "decoded", min(begin + CHUNK, count), vae=name)
+        if (begin // CHUNK) % 50 == 0:
+            print(f"judge-data: {begin} of {count} pictures through the autoencoder", flush=True)
 
 
-def _tell(folder: Path, done: int) -> None:
-    temporary = folder / "progress.partial"
-    temporary.write_text(json.dumps({"drawn": done}))
-    os.replace(temporary, folder / "progress.json")
+def _tell(folder: Path, what: str, done: int, **more: str) -> None:
+    temporary = folder / f"{what}.partial"
+    temporary.write_text(json.dumps({what: done, **more}))
+    os.replace(temporary, folder / f"{what}.json")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.judge_data", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("training/work/judge-data"))
-    parser.add_argument("--pictures", type=int, default=32_000)
+    parser.add_argument("--pictures", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--vae", type=Path, help="folder of a diffusers AutoencoderKL")
-    parser.add_argument("--redecode", action="store_true", help="only the part that goes through the autoencoder")
+    parser.add_argument(
+        "--vae", type=Path, help="folder of a diffusers AutoencoderKL that some then go through"
+    )
     given = parser.parse_args()
-    decode = decoder(given.vae) if given.vae else None
-    if given.redecode:
-        if decode is None:
-            parser.error("--redecode needs --vae")
-        redecode(given.folder, given.pictures, given.seed, decode)
-    else:
-        draw(given.folder, given.pictures, given.seed, decode)
+    draw(given.folder, given.pictures, given.seed)
+    if given.vae:
+        decode(given.folder, given.pictures, given.seed, given.vae)
 
 
 if __name__ == "__main__":

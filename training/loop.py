@@ -77,12 +77,14 @@ def train(
     log_every: int = 50,
     look: Callable[[int, dict[str, torch.Tensor]], dict[str, float]] | None = None,
     look_minutes: float = 5.0,
+    until: float = 1.0,
 ) -> dict[str, torch.Tensor]:
     """Train `model` until the budget is spent and return the averaged weights.
 
     `loss(step)` builds the batch of that step and returns the loss and figures to log. `look(step, weights)` is
     called now and then with the averaged weights, to draw samples and measure. State goes to
-    `folder/<name>.safetensors`, figures to `folder/<name>.jsonl`.
+    `folder/<name>.safetensors`, figures to `folder/<name>.jsonl`. `until` stops at a share of the budget, for a stage that
+    goes on in another way with the same schedule.
     """
     state_file = folder / f"{name}.safetensors"
     log_file = folder / f"{name}.jsonl"
@@ -125,7 +127,7 @@ def train(
     sums: dict[str, float] = {}
     counted = 0
     model.train()
-    while spent < budget:
+    while spent < until * budget:
         started = time.perf_counter()
         rate = learning_rate(schedule, spent / budget, step)
         for group in optimiser.param_groups:

@@ -182,8 +182,8 @@ _JOINTS = {phrase: name for name, phrasings in RELATIONS.items() for phrase in p
 def _thing(match: re.Match[str]) -> Thing | None:
     noun, article = match["noun"], re.match(r"(an?|the)\s", match[0])
     plural = noun in _SINGULAR
-    # "pears" has no "a", and "pear" has one.
-    if plural == bool(article and article[1] in ("a", "an")) or not (plural or article):
+    # "a pears" and a bare "pear" are no English; "the" goes with both.
+    if (plural and article and article[1] != "the") or not (plural or article):
         return None
     return Thing(_SINGULAR.get(noun, noun), match["colour"], match["size"], match["pattern"], plural)
 

@@ -183,7 +183,7 @@ def _found(clump: Clump, number: int) -> Found:
         radius=clump.radius,
         mask=clump.mask,
         cover=clump.cover,
-        confidence=float(clump.noun[: UNKNOWN].max()),
+        confidence=float(clump.noun[:UNKNOWN].max()),
         ambiguous=frozenset(ambiguous),
         runner_up=CLASSES["noun"][runner_up],
         parts={name: mask for name, mask in zip(CLASSES["detail"], clump.parts, strict=True) if mask.any()},

@@ -88,7 +88,9 @@ def weights() -> dict[str, Floats]:
     """
     told = json.loads((FOLDER / "judge.json").read_text())
     if {name: tuple(words) for name, words in told["classes"].items()} != CLASSES:
-        raise ValueError(f"the judge in {FOLDER} was trained for another vocabulary: run `python -m training.judge`")
+        raise ValueError(
+            f"the judge in {FOLDER} was trained for another vocabulary: run `python -m training.judge`"
+        )
     return {name: value.astype(np.float32) for name, value in load_file(FOLDER / "judge.safetensors").items()}
 
 

@@ -36,7 +36,9 @@ class Box(Protocol):
 def edges(thing: Box) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a thing's drawing in pixels; of a thing without a noun, of its unit box."""
     shape = SHAPES.get(thing.noun or "")
-    width, height = (thing.radius * shape.width, thing.radius * shape.height) if shape else (thing.radius,) * 2
+    width, height = (
+        (thing.radius * shape.width, thing.radius * shape.height) if shape else (thing.radius,) * 2
+    )
     return thing.x - width, thing.y - height, thing.x + width, thing.y + height
 
 
@@ -67,7 +69,12 @@ def relations_of(first: Box, second: Box) -> frozenset[str]:
         hidden = (bottom - (second.y + shape.rim * second.radius)) / height
         if TOUCHING / 2 < hidden < 0.6:
             found.add("in")
-    if second.noun == "cloth" and top < other_bottom - 0.2 * height and bottom > other_bottom + 0.2 * height and dy > 0:
+    if (
+        second.noun == "cloth"
+        and top < other_bottom - 0.2 * height
+        and bottom > other_bottom + 0.2 * height
+        and dy > 0
+    ):
         found.add("under")
     if second.noun == "table" and shape.top is not None:
         board = second.y + shape.top * second.radius

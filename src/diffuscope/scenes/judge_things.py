@@ -68,7 +68,13 @@ def find_things(evidence: Evidence) -> tuple[list[Clump], int]:
 
 
 def _close(
-    x: Floats, y: Floats, size: Floats, other_x: Floats, other_y: Floats, other_size: Floats, factor: float = 1.0
+    x: Floats,
+    y: Floats,
+    size: Floats,
+    other_x: Floats,
+    other_y: Floats,
+    other_size: Floats,
+    factor: float = 1.0,
 ) -> Mask:
     """Whether votes (pixels; `size` the logarithm of the radius) may be for one thing."""
     reach = factor * (NEAR * np.exp(np.minimum(size, other_size)) + NEAR_FLOOR)

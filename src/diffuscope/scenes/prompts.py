@@ -54,15 +54,17 @@ def standard_prompts(
         raise ValueError(f"number must be at least 0 and count 1, 2, 3 or None, got {number} and {count}")
     rng = np.random.default_rng(seed)
     relations = list(RELATIONS)
+    # Which relations are held out is chance: some may have none, and one thing alone stands in none.
+    in_turn, counts = reason != "relation", (2, 3) if reason == "relation" else (1, 2, 3)
     prompts: dict[str, Prompt] = {}
     seen: set[Description] = set()
     pairs = misses = 0
     while len(prompts) < number:
-        things = count or 1 + len(prompts) % 3
+        things = count or counts[len(prompts) % len(counts)]
         description = sample_split(rng, split, count=things, reason=reason)
         text = description.caption(rng)
         fresh = text not in prompts and description not in seen
-        if not fresh or (things == 2 and description.relation != relations[pairs % len(relations)]):
+        if not fresh or (in_turn and things == 2 and description.relation != relations[pairs % len(relations)]):
             misses += 1
             if misses > PATIENCE:
                 raise ValueError(f"there are fewer than {number} {split} prompts of this kind")

@@ -151,7 +151,9 @@ def _assign(description: Description, seen: Sequence[Found]) -> tuple[tuple[int 
     choices: list[list[tuple[float, int | None]]] = []
     for index in slots:
         fitting = [(agreement(description.things[index], found), at) for at, found in enumerate(seen)]
-        fitting = sorted((one for one in fitting if one[0] > 0), key=lambda one: (-one[0], -seen[one[1]].confidence))
+        fitting = sorted(
+            (one for one in fitting if one[0] > 0), key=lambda one: (-one[0], -seen[one[1]].confidence)
+        )
         choices.append([*fitting[:CANDIDATES], (0.0, None)])
     best: tuple[float, bool, float] | None = None
     chosen: tuple[tuple[int | None, ...], ...] = ()
@@ -175,7 +177,7 @@ def _assign(description: Description, seen: Sequence[Found]) -> tuple[tuple[int 
     return chosen
 
 
-def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson(right: float, n: float, z: float = 1.959964) -> tuple[float, float]:
     """Wilson score interval of a share (Wilson 1927, JASA 22:209); 95% by default. (0, 1) for n = 0."""
     if n == 0:
         return 0.0, 1.0

@@ -80,7 +80,13 @@ def split_of(description: Description) -> Split:
 def sample_split(
     rng: np.random.Generator, split: Split, *, count: int | None = None, reason: Reason | None = None
 ) -> Description:
-    """Draw a description that belongs to one side of the split; `reason` asks for one held out for that alone."""
+    """Draw a description that belongs to one side of the split; `reason` asks for one held out for that alone.
+
+    Raises `ValueError` for a reason of which there are none: any of the training side, "relation" of one thing alone.
+    """
+    if reason is not None and (split == "train" or (reason == "relation" and count == 1)):
+        what = "training descriptions" if split == "train" else "descriptions of one thing"
+        raise ValueError(f"no {what} are held out for the reason {reason!r}")
     while True:
         description = sample_description(rng, count=count)
         why = reasons(description)
