@@ -29,7 +29,7 @@ from diffuscope.scenes.layout import Scene, lay_out
 from diffuscope.scenes.renderer import Rendered, render
 from diffuscope.scenes.scoring import Row, as_text, tally
 from diffuscope.scenes.split import sample_split
-from diffuscope.scenes.vocabulary import SUPPORTS
+from diffuscope.scenes.vocabulary import SIZES, SUPPORTS
 
 Picture = NDArray[np.uint8]
 
@@ -83,8 +83,14 @@ def outcomes(drawn: Rendered, reading: Reading) -> dict[str, list[bool]]:
     for part in ("noun", "colour", "pattern"):
         parts[part] = [f is not None and getattr(f, part) == getattr(thing, part) for thing, f in pairs]
     if scene.relation not in SUPPORTS:
+        # Things that the layout had to shrink, to fit four in a row, have no size word.
         number = len(scene.things)
-        parts["size"] = [f is not None and size_of(f.radius, number) == thing.size for thing, f in pairs]
+        words = SIZES[min(number, max(SIZES))]
+        parts["size"] = [
+            f is not None and size_of(f.radius, number) == thing.size
+            for thing, f in pairs
+            if words[thing.size][0] <= thing.radius <= words[thing.size][1]
+        ]
     if scene.relation not in (None, "and"):
         last = max(thing.thing for thing in scene.things)
         groups = [

@@ -74,6 +74,13 @@ def test_sampled_captions_are_read_back_and_use_known_words_only() -> None:
         assert set(phrased.replace(",", " , ").split()) <= known, phrased
 
 
+def test_noun_phrases_are_english() -> None:
+    assert Thing("unicorn").phrase() == "a unicorn"
+    assert Thing("apple").phrase() == "an apple"
+    assert Thing("unicorn", "orange").phrase() == "an orange unicorn"
+    assert Thing("pear", "green", plural=True).phrase() == "green pears"
+
+
 def test_a_description_has_many_phrasings() -> None:
     rng = np.random.default_rng(5)
     things = (Thing("cat", "black"), Thing("dog", "white", "big"))

@@ -26,7 +26,17 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from diffuscope.scenes.judge_network import CELL, CHANNELS, CLASSES, FOLDER, MIDDLING, REACH, STAGES, UNKNOWN
+from diffuscope.scenes.judge_network import (
+    CELL,
+    CHANNELS,
+    CLASSES,
+    DETAIL_ODDS,
+    FOLDER,
+    MIDDLING,
+    REACH,
+    STAGES,
+    UNKNOWN,
+)
 from training import checkpoint, data, judge_data
 from training.judge_data import DECODED_EVERY, GRID, IGNORED, Files, finished
 from training.judge_degrade import degraded
@@ -55,7 +65,7 @@ WIDTHS = (16, 64, 128, 192)
 """Channels at 64 x 64, 32 x 32, 16 x 16 and 8 x 8. Multiples of 16: others are several times slower on a CPU."""
 DECODER = 64
 HIDDEN = 128
-PICTURES = 20_000
+PICTURES = 24_000
 
 
 class Conv(nn.Sequential):
@@ -220,7 +230,7 @@ def losses(grid: torch.Tensor, settings: torch.Tensor, batch: Batch) -> dict[str
     miss = functional.smooth_l1_loss(parts["vote"][of_thing], vote, beta=0.05, reduction="none").sum(dim=-1)
     bits = torch.from_numpy(batch.details)[..., None] >> torch.arange(CHANNELS["detail"]) & 1
     detail = functional.binary_cross_entropy_with_logits(
-        parts["detail"], bits.float(), pos_weight=torch.tensor(4.0), reduction="none"
+        parts["detail"], bits.float(), pos_weight=torch.tensor(DETAIL_ODDS), reduction="none"
     )
     rows = parts["cover"].unflatten(-1, (CELL, CELL)).transpose(2, 3).flatten(1, 2).flatten(2, 3)
     result = {

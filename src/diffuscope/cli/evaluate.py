@@ -24,7 +24,8 @@ def show(
         typer.Option(
             min=1,
             metavar="N",
-            help="Held-out prompts; a third as many each are added for unseen pairs, horses and the training side. Default: 200.",
+            help="Held-out prompts; a third as many each are added for unseen pairs, horses and the "
+            "training side. Default: 200.",
             show_default=False,
         ),
     ] = None,

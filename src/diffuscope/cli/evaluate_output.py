@@ -1,4 +1,4 @@
-"""What `diffuscope evaluate` shows and writes: tables, figures, sheets of pictures, and the same as JSON and Markdown."""
+"""What `diffuscope evaluate` shows and writes: tables, figures, sheets of pictures, also as JSON, Markdown."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _percent(line: Line) -> str:
 
 
 def write(out: Path, told: dict[str, Any], sources: dict[str, Source]) -> None:
-    """The figure for light and dark pages, a sheet of the pictures for every part, one of the wrong ones, and the tables.
+    """The figure for light and dark pages, a sheet of the pictures for every part, one of the wrong ones, the tables.
 
     Raises:
         RunFolderError: a file cannot be written.
@@ -131,10 +131,10 @@ def write(out: Path, told: dict[str, Any], sources: dict[str, Source]) -> None:
     groups: dict[str, list[Bar]] = {}
     for heading, label, (model, autoencoder, renderer) in rows(sources):
         groups.setdefault(heading, []).append(Bar(label, model, autoencoder, renderer))
-    notes = [
-        f"{told['pictures']} pictures, {told['steps']} steps, guidance {told['guidance']:g}; read by "
-        "the judge, without the prompt. Intervals are wider where several pictures share a prompt."
-    ]
+    note = (
+        f"{told['pictures']} pictures, {told['steps']} steps, guidance {told['guidance']:g}; read by the judge, "
+        "without the prompt. Intervals are wider where several pictures share a prompt."
+    )
     drawn = sources["model"]
     pairs = list(zip(drawn.images, drawn.outcomes, strict=True))
     try:
@@ -143,7 +143,7 @@ def write(out: Path, told: dict[str, Any], sources: dict[str, Source]) -> None:
         )
         (out / "evaluation.md").write_text(as_markdown(sources, told), encoding="utf-8")
         for theme, name in FIGURES.items():
-            figure = chart(list(groups.items()), "Does it draw what it is told?", notes, theme)  # type: ignore[arg-type]
+            figure = chart(list(groups.items()), "Does it draw what it is told?", [note], theme)  # type: ignore[arg-type]
             figure.save(out / name)
         for part in PARTS:
             named = [(image, one) for image, one in pairs if getattr(one.score, part) is not None][

@@ -68,8 +68,8 @@ class Bar:
 def chart(
     groups: Sequence[tuple[str, Sequence[Bar]]], title: str, notes: Sequence[str], theme: Theme = "light"
 ) -> Image.Image:
-    """Bars from 0 to 100 per cent, in titled groups, RGB. The whisker is the 95 per cent interval; a tick is the judge's
-    ceiling after the autoencoder, a ring its ceiling on clean renders. Rows without judgements are left out."""
+    """Bars from 0 to 100 per cent, in titled groups, RGB. The whisker is the 95 per cent interval; a tick is the
+    judge's ceiling after the autoencoder, a ring its ceiling on clean renders. Rows without judgements are left out."""
     colours = THEMES[theme]
     left, wide, right, step = 250, 460, 150, 24
     shown = [(name, [bar for bar in bars if bar.model.n]) for name, bars in groups]
@@ -159,25 +159,27 @@ class Tile:
     wrong: tuple[str, ...] = ()
 
 
-def sheet(tiles: Sequence[Tile], title: str, theme: Theme = "light", columns: int = 8) -> Image.Image:
-    """Pictures in rows with their captions, RGB; what the judge found wrong is named below in its own colour."""
+def sheet(
+    tiles: Sequence[Tile], title: str = "", theme: Theme = "light", columns: int = 8, lines: int = 5
+) -> Image.Image:
+    """Pictures in rows, RGB, with up to `lines` lines of text below each: its caption, and in another colour what the
+    judge found wrong."""
     colours = THEMES[theme]
-    wide, lines = 150, 5
+    wide, high, top = 146, 128 + 13 * lines + 12, 44 if title else 12
     columns = max(1, min(columns, len(tiles)))
-    high = 128 + 13 * lines + 10
     rows = -(-len(tiles) // columns)
-    page = Image.new("RGB", (max(columns * wide + 24, 320), rows * high + 48), colours.paper)
+    page = Image.new("RGB", (max(columns * wide + 6, 320), rows * high + top), colours.paper)
     draw = ImageDraw.Draw(page)
     draw.text((12, 12), title, colours.ink, _font(15))
     for index, tile in enumerate(tiles):
-        x, y = 12 + index % columns * wide, 44 + index // columns * high
+        x, y = 12 + index % columns * wide, top + index // columns * high
         page.paste(Image.fromarray(tile.image), (x, y))
-        told = [(line, colours.quiet) for line in _wrapped(tile.caption, 10, wide - 18)]
-        told += [(line, colours.wrong) for line in _wrapped(", ".join(tile.wrong), 10, wide - 18)]
+        told = [(line, colours.quiet) for line in _wrapped(tile.caption, 11, wide - 12)]
+        told += [(line, colours.wrong) for line in _wrapped(", ".join(tile.wrong), 11, wide - 12)]
         # What is wrong is always shown, whatever the length of the caption.
         said = told if len(told) <= lines else [*told[: lines - 1], told[-1]]
         for row, (line, colour) in enumerate(said):
-            draw.text((x, y + 131 + 13 * row), line, colour, _font(10))
+            draw.text((x, y + 131 + 13 * row), line, colour, _font(11))
     return page
 
 

@@ -38,9 +38,9 @@ FAMILY = ", ".join(EQUINES)
 
 @dataclass(frozen=True)
 class Case:
-    """A prompt to draw, with the seed of its noise. `kind`: one of the standard held-out prompts, or one that was added
-    so that there are enough unseen pairs of colour and noun, or of horses and their kin, to count; or one of the training
-    side, which shows how much of what is wrong comes from being held out."""
+    """A prompt to draw, with the seed of its noise. `kind`: one of the standard held-out prompts, or one that was
+    added so that there are enough unseen pairs of colour and noun, or of horses and their kin, to count; or one of the
+    training side, which shows how much of what is wrong comes from being held out."""
 
     prompt: Prompt
     seed: int
@@ -74,7 +74,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Fit:
-    """What the CLIP pair says: the mean CLIP score of `n` pictures with their own captions and its 95 per cent interval,
+    """What the CLIP pair says: the mean CLIP score of `n` pictures with their own captions, its 95 per cent interval,
     and how often a picture fits its own caption best of all captions asked for."""
 
     n: int
@@ -88,8 +88,8 @@ class Fit:
 
 
 def cases(number: int, seeds: int = 1) -> tuple[Case, ...]:
-    """The standard held-out prompts, `number` of them, then a third as many with an unseen pair, as many with one of the
-    horse's family and as many of the training side; all of them once for each seed. Each picture has its own noise."""
+    """The standard held-out prompts, `number` of them, then a third as many with an unseen pair, as many with one of
+    the horse's family and as many of the training side; all of them once for each seed, each with its own noise."""
     extra = max(1, number // 3)
     chosen: list[tuple[Kind, Prompt]] = [("standard", prompt) for prompt in standard_prompts(number)]
     known = {prompt.text for _, prompt in chosen}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,12 +55,14 @@ class Thing:
         words = [word for word in (self.size, self.pattern, self.colour, noun) if word]
         if self.plural:
             return " ".join(words)
-        return f"{'an' if words[0][0] in 'aeiou' else 'a'} {' '.join(words)}"
+        # "unicorn" begins with the sound of "you".
+        vowel = words[0][0] in "aeiou" and words[0] != "unicorn"
+        return f"{'an' if vowel else 'a'} {' '.join(words)}"
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a caption says: one to three things, the relation of the ones before the last to the last, place, light, style.
+    """What a caption says: one to three things, the relation of those before the last to the last, place, light, style.
 
     With "and" the things stand in no relation but side by side. `relation` is None for one thing alone.
     """
@@ -95,7 +98,8 @@ class Description:
         elif _still_life(self) and rng.random() < 0.3:
             start = STILL_LIFE_OPENING
         elif (place or light) and rng.random() < 0.15:
-            return " ".join(part for part in (place or light, ",", body, light if place else "", style) if part).replace(" ,", ",")
+            rest = " ".join(part for part in (body, light if place else "", style) if part)
+            return f"{place or light}, {rest}"
         else:
             start = OPENINGS[rng.integers(len(OPENINGS))]
         return start + " ".join(part for part in (body, place, light, style) if part)
@@ -136,6 +140,10 @@ def _paint(rng: np.random.Generator, noun: str, taken: set[str | None]) -> str |
     return _pick(rng, [colour for colour in COLOURS if colour not in taken])
 
 
+_ROOMY: dict[str, tuple[str, ...]] = {"on": ("table", "boat"), "in": ("bowl", "boat")}
+"""What can bear two things."""
+
+
 def sample_description(rng: np.random.Generator, *, count: int | None = None) -> Description:
     """Draw a description. `count` fixes the number of things named (1 to 3); by default 40, 42 and 18 per cent.
 
@@ -149,8 +157,12 @@ def sample_description(rng: np.random.Generator, *, count: int | None = None) ->
     elif count == 3:
         relation = "and" if rng.random() < 0.6 else _pick(rng, ("on", "on", "in"))
     if relation in SUPPORTS:
-        support = _pick(rng, SUPPORTS[relation] if count == 2 else tuple({"on": ("table", "boat"), "in": ("bowl", "boat")}[relation]))
-        held = [noun for noun in HELD[support] if noun != support and not (relation == "under" and support == "table" and noun in ("table", "flower"))]
+        support = _pick(rng, SUPPORTS[relation] if count == 2 else _ROOMY[relation])
+        held = [
+            noun
+            for noun in HELD[support]
+            if not (relation == "under" and support == "table" and noun == "flower")
+        ]
         nouns = [*(held[i] for i in rng.choice(len(held), size=count - 1, replace=False)), support]
     else:
         nouns = [NOUNS[i] for i in rng.choice(len(NOUNS), size=count, replace=False)]
@@ -174,7 +186,10 @@ def sample_description(rng: np.random.Generator, *, count: int | None = None) ->
 
 
 _SINGULAR = {plural: noun for noun, plural in PLURALS.items()}
-_ATTRIBUTES = rf"(?:(?P<size>{'|'.join(SIZE_WORDS)})\s+)?(?:(?P<pattern>{'|'.join(PATTERNS)})\s+)?(?:(?P<colour>{'|'.join(PAINTS)})\s+)?"
+_ATTRIBUTES = "".join(
+    rf"(?:(?P<{part}>{'|'.join(words)})\s+)?"
+    for part, words in (("size", SIZE_WORDS), ("pattern", PATTERNS), ("colour", PAINTS))
+)
 _THING = re.compile(rf"\b(?:(?:an?|the)\s+)?{_ATTRIBUTES}(?P<noun>{'|'.join([*_SINGULAR, *NOUNS])})\b")
 _JOINTS = {phrase: name for name, phrasings in RELATIONS.items() for phrase in phrasings}
 
@@ -195,7 +210,7 @@ def parse(caption: str) -> Description | None:
     things = [_thing(match) for match in found]
     if not 1 <= len(found) <= 3 or any(thing is None for thing in things):
         return None
-    between = [text[a.end() : b.start()].strip() for a, b in zip(found, found[1:], strict=False)]
+    between = [text[a.end() : b.start()].strip() for a, b in pairwise(found)]
     relation = None
     if between:
         relation = _JOINTS.get(between[-1])
@@ -203,7 +218,9 @@ def parse(caption: str) -> Description | None:
             return None
     # What surrounds the things, each part apart, so that nothing is read across them.
     outside = f"{text[: found[0].start()]} | {text[found[-1].end() :]}"
-    style = next((name for name, phrases in STYLES.items() if any(phrase in outside for phrase in phrases)), None)
+    style = next(
+        (name for name, phrases in STYLES.items() if any(phrase in outside for phrase in phrases)), None
+    )
     return Description(
         tuple(thing for thing in things if thing is not None),
         relation,

@@ -44,6 +44,9 @@ REACH = 32.0
 MIDDLING = 24.0
 """Radius in pixels whose logarithm counts as 0 in votes."""
 
+DETAIL_ODDS = 4.0
+"""How many times more cells that show a detail count in training than others; taken back when reading."""
+
 CHANNELS: dict[str, int] = {
     "noun": len(NOUNS) + 2,
     "paint": len(CLASSES["paint"]),
@@ -112,10 +115,10 @@ def look(image: NDArray[np.uint8]) -> Evidence:
         noun=_softmax(parts["noun"]),
         paint=_softmax(parts["paint"]),
         pattern=_softmax(parts["pattern"]),
-        detail=_sigmoid(parts["detail"]),
-        x=vote[..., 0] * REACH + middles[None, :columns],
-        y=vote[..., 1] * REACH + middles[:rows, None],
-        radius=MIDDLING * np.exp(np.clip(vote[..., 2], -3, 2)),
+        detail=_sigmoid(parts["detail"] - np.float32(np.log(DETAIL_ODDS))),
+        x=np.asarray(vote[..., 0] * REACH + middles[None, :columns], np.float32),
+        y=np.asarray(vote[..., 1] * REACH + middles[:rows, None], np.float32),
+        radius=np.asarray(MIDDLING * np.exp(np.clip(vote[..., 2], -3, 2)), np.float32),
         cover=_sigmoid(cover.reshape(rows * CELL, columns * CELL)),
         place=place,
         light=light,

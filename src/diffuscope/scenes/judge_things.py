@@ -24,6 +24,9 @@ AGREE = 0.2
 """Probability that two cells are of one noun, from which on their votes count as one thing's."""
 FRAGMENT = 0.3
 """Share of the cells of a thing below which a clump that votes for about the same is a part of it, misread."""
+FILLED = 0.09
+"""Share of its unit box that a thing's cells fill at least. Where things touch, cells between them vote for a middle of
+both: a clump that is too small for what it votes for, and part of what it touches."""
 LEAST_CELLS = 4.0
 """Cells (of 4 x 4 pixels) below which a clump is a speck, and no thing."""
 
@@ -98,12 +101,16 @@ def _groups(evidence: Evidence, shown: Mask) -> list[Mask]:
         seed = int(np.argmax(np.where(free, density, -1)))
         members = free & close[seed] & (noun @ noun[seed] > AGREE)
         for _ in range(3):
-            weight = mass[members, None]
+            weight = mass[members]
             if not members.any():
                 break
-            middle = (np.stack([x, y, size], axis=1)[members] * weight).sum(axis=0) / weight.sum()
-            mean = (noun[members] * weight).sum(axis=0) / weight.sum()
-            members = free & _close(x, y, size, *middle, factor=1.3) & (noun @ mean > AGREE * mean.max())
+            at_x, at_y, at_size = (votes[members] @ weight / weight.sum() for votes in (x, y, size))
+            mean = weight @ noun[members] / weight.sum()
+            members = (
+                free
+                & _close(x, y, size, at_x, at_y, at_size, factor=1.3)
+                & (noun @ mean > AGREE * mean.max())
+            )
         if not members.any():
             members = np.arange(len(free)) == seed
         free &= ~members
@@ -117,7 +124,7 @@ def _grown_together(evidence: Evidence, groups: list[Mask]) -> list[Mask]:
     """The groups, where those that are of one thing are one.
 
     Two groups of any nouns that vote for the same centre and size are one thing: half cat, half dog. A small group
-    beside a large one is a misread part of it where it votes for about the same; a speck always is.
+    beside a large one is a misread part of it where it votes for about the same; what is too small for a thing always is.
     """
     mass = 1 - evidence.noun[..., 0]
 
@@ -142,7 +149,8 @@ def _grown_together(evidence: Evidence, groups: list[Mask]) -> list[Mask]:
             same = away < 0.2 and abs(size - other_size) < 0.2
             fragment = own < FRAGMENT * whole and away < 0.5 and abs(size - other_size) < 0.6
             touches = float((around & other).sum())
-            speck = own < LEAST_CELLS and touches > 0
+            thin = own * CELL * CELL < FILLED * (2 * float(np.exp(size))) ** 2
+            speck = (thin or own < LEAST_CELLS) and touches > 0
             worth = 3.0 * same + 2.0 * (fragment and touches > 0) + speck * (1 + touches / 100)
             if worth > best:
                 home, best = number, worth

@@ -64,7 +64,9 @@ def standard_prompts(
         description = sample_split(rng, split, count=things, reason=reason)
         text = description.caption(rng)
         fresh = text not in prompts and description not in seen
-        if not fresh or (in_turn and things == 2 and description.relation != relations[pairs % len(relations)]):
+        if not fresh or (
+            in_turn and things == 2 and description.relation != relations[pairs % len(relations)]
+        ):
             misses += 1
             if misses > PATIENCE:
                 raise ValueError(f"there are fewer than {number} {split} prompts of this kind")
@@ -137,7 +139,19 @@ def near_words(text: str) -> list[tuple[str, tuple[str, ...]]]:
     Near is a listed synonym, else up to three words of similar spelling; the tuple is empty where nothing is near.
     """
     known = known_words()
-    telling = [*NOUNS, *PAINTS, *PATTERNS, *SIZE_WORDS, *PLACES, "left", "right", "above", "below", "under", "and"]
+    telling = [
+        *NOUNS,
+        *PAINTS,
+        *PATTERNS,
+        *SIZE_WORDS,
+        *PLACES,
+        "left",
+        "right",
+        "above",
+        "below",
+        "under",
+        "and",
+    ]
     unknown: dict[str, tuple[str, ...]] = {}
     for word in _WORD.findall(text.lower()):
         if word in known or word in unknown:

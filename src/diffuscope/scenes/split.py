@@ -23,7 +23,15 @@ Split = Literal["train", "held-out"]
 Reason = Literal["pair", "relation", "prompt"]
 
 SHOWN: frozenset[tuple[str, str]] = frozenset(
-    {("red", "circle"), ("blue", "square"), ("red", "car"), ("red", "apple"), ("blue", "bowl"), ("brown", "horse"), ("white", "unicorn")}
+    {
+        ("red", "circle"),
+        ("blue", "square"),
+        ("red", "car"),
+        ("red", "apple"),
+        ("blue", "bowl"),
+        ("brown", "horse"),
+        ("white", "unicorn"),
+    }
 )
 """Pairs of the documentation's own prompts: always in training."""
 
@@ -52,7 +60,8 @@ def _unseen_relation(description: Description) -> bool:
 
 def _key(description: Description) -> str:
     things = "+".join(
-        f"{thing.size}/{thing.pattern}/{thing.colour}/{thing.noun}/{thing.plural}" for thing in description.things
+        f"{thing.size}/{thing.pattern}/{thing.colour}/{thing.noun}/{thing.plural}"
+        for thing in description.things
     )
     return f"{things}|{description.relation}|{description.place}|{description.light}|{description.style}"
 
