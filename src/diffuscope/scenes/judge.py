@@ -29,9 +29,9 @@ from diffuscope.scenes.vocabulary import SIZES
 
 __all__ = ["Found", "Reading", "read", "relation_of", "relations_of", "size_of", "stands"]
 
-CLEAR = 0.5
+CLEAR = 0.45
 """Probability that the best word needs, else the part is not found."""
-MARGIN = 0.2
+MARGIN = 0.1
 """By how much the best word's probability must exceed the second's, else the part is ambiguous."""
 SIZE_MARGIN = 0.25
 """Pixels around the border between two sizes within which a size is ambiguous."""

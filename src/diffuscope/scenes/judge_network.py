@@ -98,14 +98,20 @@ def weights() -> dict[str, Floats]:
 
 
 def look(image: NDArray[np.uint8]) -> Evidence:
-    """What the network makes of a picture, uint8 sRGB `[y, x, channel]`."""
-    grid, settings = forward(weights(), image.astype(np.float32) / np.float32(127.5) - 1)
-    at = 0
-    parts = {}
-    for name, size in CHANNELS.items():
-        parts[name] = grid[..., at : at + size]
-        at += size
-    rows, columns, _ = grid.shape
+    """What the network makes of a picture, uint8 sRGB `[y, x, channel]`: the mean of what it makes of the picture and
+    of its mirror image."""
+    picture = image.astype(np.float32) / np.float32(127.5) - 1
+    parts, settings = _outputs(picture)
+    mirrored, others = _outputs(np.ascontiguousarray(picture[:, ::-1]))
+    for name, values in mirrored.items():
+        back = values[:, ::-1]
+        if name == "vote":
+            back = back * np.array([-1, 1, 1], np.float32)
+        if name == "cover":
+            back = back.reshape(*back.shape[:2], CELL, CELL)[..., ::-1].reshape(back.shape)
+        parts[name] = (parts[name] + back) / 2
+    settings = (settings + others) / 2
+    rows, columns, _ = parts["vote"].shape
     vote = parts["vote"]
     middles = CELL * (np.arange(max(rows, columns), dtype=np.float32) + 0.5)
     cover = parts["cover"].reshape(rows, columns, CELL, CELL).transpose(0, 2, 1, 3)
@@ -124,6 +130,13 @@ def look(image: NDArray[np.uint8]) -> Evidence:
         light=light,
         style=style,
     )
+
+
+def _outputs(picture: Floats) -> tuple[dict[str, Floats], Floats]:
+    """The grid's outputs by name `[row, column, channel]`, and those of the whole picture."""
+    grid, settings = forward(weights(), picture)
+    cuts = np.cumsum(list(CHANNELS.values()))[:-1]
+    return dict(zip(CHANNELS, np.split(grid, cuts, axis=-1), strict=True)), settings
 
 
 def forward(layers: dict[str, Floats], picture: Floats) -> tuple[Floats, Floats]:
