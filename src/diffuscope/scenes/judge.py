@@ -25,7 +25,7 @@ from diffuscope.scenes.judge_network import CLASSES, UNKNOWN, Floats, look
 from diffuscope.scenes.judge_relations import relation_of, relations_of, stands
 from diffuscope.scenes.judge_things import Clump, Mask, find_things
 from diffuscope.scenes.layout import SIDE
-from diffuscope.scenes.vocabulary import SIZES
+from diffuscope.scenes.vocabulary import MADE_OF, SIZES
 
 __all__ = ["Found", "Reading", "read", "relation_of", "relations_of", "size_of", "stands"]
 
@@ -158,6 +158,13 @@ def _word(probabilities: Floats, words: Sequence[str]) -> tuple[str | None, bool
     return (words[first] if probabilities[first] >= CLEAR else None), False
 
 
+def _of_colours(probabilities: Floats, noun: str | None) -> Floats:
+    """Probabilities of paints without the materials that this noun is never made of: a cat is brown, not wooden."""
+    allowed = [noun is None or noun in MADE_OF.get(paint, (noun,)) for paint in CLASSES["paint"]]
+    left = np.where(allowed, probabilities, 0)
+    return np.asarray(left / max(float(left.sum()), 1e-9), np.float32)
+
+
 def _found(clump: Clump, number: int) -> Found:
     ambiguous = set()
     order = np.argsort(clump.noun)[::-1]
@@ -165,6 +172,8 @@ def _found(clump: Clump, number: int) -> Found:
     for part, name in (("noun", "noun"), ("colour", "paint"), ("pattern", "pattern")):
         probabilities = getattr(clump, name)
         known = (*CLASSES["noun"], "") if name == "noun" else CLASSES[name]
+        if part == "colour":
+            probabilities = _of_colours(probabilities, words["noun"])
         word, doubtful = _word(probabilities, known)
         words[part] = word or None
         if doubtful:

@@ -109,8 +109,8 @@ def look(image: NDArray[np.uint8]) -> Evidence:
             back = back * np.array([-1, 1, 1], np.float32)
         if name == "cover":
             back = back.reshape(*back.shape[:2], CELL, CELL)[..., ::-1].reshape(back.shape)
-        parts[name] = (parts[name] + back) / 2
-    settings = (settings + others) / 2
+        parts[name] = np.asarray((parts[name] + back) / 2, np.float32)
+    settings = np.asarray((settings + others) / 2, np.float32)
     rows, columns, _ = parts["vote"].shape
     vote = parts["vote"]
     middles = CELL * (np.arange(max(rows, columns), dtype=np.float32) + 0.5)

@@ -124,7 +124,8 @@ def _grown_together(evidence: Evidence, groups: list[Mask]) -> list[Mask]:
     """The groups, where those that are of one thing are one.
 
     Two groups of any nouns that vote for the same centre and size are one thing: half cat, half dog. A small group
-    beside a large one is a misread part of it where it votes for about the same; what is too small for a thing always is.
+    beside a large one is a misread part of it where it votes for about the same; what is too small for a thing always
+    is.
     """
     mass = 1 - evidence.noun[..., 0]
 
