@@ -19,7 +19,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from training import data
 from training.autoencoder import CHANNELS
-from training.latents import cover, latents
+from training.latents import latents
 from training.loop import Schedule, train
 from training.text import tokenise
 
@@ -177,7 +177,7 @@ def fit(
     # The text encoder stays as it learned to read: trained along, it forgets within an hour (see REPORT.md).
     painter.text_encoder.requires_grad_(False)
     store = data.store(work, scenes, seed)
-    kept, covered = latents(work, vae, store, device), cover(store)
+    kept = latents(work, vae, store, device)
     painter.unet.set_attn_processor(SinglePrecisionAttention())
     # Convolutions in bfloat16 are faster with channels innermost.
     painter.unet.to(memory_format=torch.channels_last)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
-from torch.nn import functional
 
 from training import data
 
@@ -29,12 +27,3 @@ def latents(work: Path, vae: AutoencoderKL, store: data.Store, device: torch.dev
         save_file({"latents": done}, file)
         print(f"latents: {len(done)} of {count}", flush=True)
     return done
-
-
-def cover(store: data.Store) -> torch.Tensor:
-    """How much of each latent patch things cover, 0 to 1, `[scene, 1, 16, 16]`."""
-    parts = [
-        functional.avg_pool2d(torch.from_numpy(store.things[start : start + 1024].astype(np.float32) / 255)[:, None], 8)
-        for start in range(0, len(store.things), 1024)
-    ]
-    return torch.cat(parts)

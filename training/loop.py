@@ -90,8 +90,8 @@ def train(
 
     `loss(step)` builds the batch of that step and returns the loss and figures to log. `look(step, weights)` is
     called now and then with the averaged weights, to draw samples and measure. State goes to
-    `folder/<name>.safetensors`, figures to `folder/<name>.jsonl`. `until` stops at a share of the budget, for a stage that
-    goes on in another way with the same schedule.
+    `folder/<name>.safetensors`, figures to `folder/<name>.jsonl`. `until` stops at a share of the budget, for a stage
+    that goes on in another way with the same schedule.
     """
     state_file = folder / f"{name}.safetensors"
     log_file = folder / f"{name}.jsonl"
