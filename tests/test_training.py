@@ -155,10 +155,9 @@ def test_the_passes_that_train_the_denoiser_give_every_parameter_its_gradient() 
 
 def test_the_autoencoder_goes_on_from_given_weights(tmp_path: Path, drawn: tuple[Path, data.Store]) -> None:
     start = autoencoder.build()
-    start.save_pretrained(tmp_path / "vae")
     torch.manual_seed(99)
     other = autoencoder.build()
-    assert autoencoder.warm(other, tmp_path / "vae") == len(start.state_dict())
+    assert checkpoint.take_over(other, start) == len(start.state_dict())
     assert all(torch.equal(value, start.state_dict()[name]) for name, value in other.state_dict().items())
 
 

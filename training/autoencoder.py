@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from training import data
+from training import checkpoint, data
 from training.loop import Schedule, train
 
 BATCH = 8
@@ -62,7 +62,7 @@ def evaluate(
     return float(psnr(output, target).mean()), target[:8], output[:8]
 
 
-READ = 0.004
+READ = 0.01
 """Weight of reading the patches from their latents, beside the error of the picture."""
 
 
@@ -95,17 +95,6 @@ NOISE = 0.3
 """Most noise added to latents in training, in standard deviations of each channel."""
 
 
-def warm(vae: AutoencoderKL, start: Path) -> int:
-    """Take over the weights of an earlier autoencoder wherever their shapes agree; the number of tensors taken."""
-    ours = vae.state_dict()
-    theirs = AutoencoderKL.from_pretrained(start, torch_dtype=torch.float32).state_dict()
-    taken = {
-        name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape
-    }
-    vae.load_state_dict({**ours, **taken})
-    return len(taken)
-
-
 def fit(
     work: Path,
     minutes: float,
@@ -136,7 +125,7 @@ def fit(
     torch.manual_seed(seed)
     vae = build().to(device)
     if start is not None:
-        warm(vae, start)
+        checkpoint.take_over(vae, AutoencoderKL.from_pretrained(start, torch_dtype=torch.float32))
     coder = Coder(vae).to(device)
     store, kinds = data.store(work, scenes, seed), data.labels(work, scenes, seed)
 
@@ -165,9 +154,11 @@ def fit(
         return error(output, target, weights) + READ * misread + 1e-4 * divergence, figures
 
     probe = build().to(device).eval()
-    schedule = Schedule(minutes=minutes, peak=peak, hold=0.25, floor=0.01, average=0.998, warmup=300)
+    schedule = Schedule(
+        minutes=minutes, peak=peak, hold=0.25, floor=0.01, average=0.998, warmup=300, matrices=True
+    )
     look = _looker(work, "autoencoder", probe, store)
-    vae.to(memory_format=torch.channels_last)
+    coder.to(memory_format=torch.channels_last)
     # Half as fast again in bfloat16. Near the end the errors are as small as its steps: the last part is float32.
     coarse = True
     train("autoencoder", coder, loss, schedule, work, seed=seed, look=look, until=0.7)

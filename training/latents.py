@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
@@ -27,3 +28,13 @@ def latents(work: Path, vae: AutoencoderKL, store: data.Store, device: torch.dev
         save_file({"latents": done}, file)
         print(f"latents: {len(done)} of {count}", flush=True)
     return done
+
+
+def coverage(store: data.Store) -> torch.Tensor:
+    """How much of each latent patch things cover, float32 0 to 1 `[scene, 16, 16]`."""
+    side, size = store.things.shape[-1] // data.PATCH, data.PATCH
+    shares = [
+        part.reshape(len(part), side, size, side, size).mean(axis=(2, 4), dtype=np.float32)
+        for part in np.array_split(store.things, max(1, len(store.things) // 1000))
+    ]
+    return torch.from_numpy(np.concatenate(shares) / 255)

@@ -19,12 +19,14 @@ from typing import Any
 import torch
 
 from training import checkpoint
+from training.optimiser import Optimiser
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How a stage is trained. `minutes` is the budget, `peak` the learning rate, held for `hold` of the budget,
-    then lowered (cosine) to `floor` of the peak; `average` the decay of the weight average at full strength."""
+    then lowered (cosine) to `floor` of the peak; `average` the decay of the weight average at full strength;
+    `matrices`, whether matrices and convolutions are trained with Muon (see `optimiser`)."""
 
     minutes: float
     peak: float
@@ -35,6 +37,7 @@ class Schedule:
     weight_decay: float = 1e-4
     beta2: float = 0.99
     clip: float = 1.0
+    matrices: bool = False
 
 
 def learning_rate(schedule: Schedule, share: float, step: int) -> float:
@@ -97,12 +100,12 @@ def train(
     log_file = folder / f"{name}.jsonl"
     device = next(model.parameters()).device
     trained = list(parameters if parameters is not None else model.parameters())
-    optimiser = torch.optim.AdamW(
+    optimiser = Optimiser(
         trained,
-        lr=schedule.peak,
-        betas=(0.9, schedule.beta2),
+        rate=schedule.peak,
+        beta2=schedule.beta2,
         weight_decay=schedule.weight_decay,
-        fused=True,
+        matrices=schedule.matrices,
     )
     average = Average(model, schedule.average)
     step, spent = 0, 0.0
@@ -137,15 +140,13 @@ def train(
     while spent < until * budget:
         started = _clock(device)
         rate = learning_rate(schedule, spent / budget, step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
         # Noise and dropout of a step depend on the step alone, so a resumed run draws what the first would have.
         torch.manual_seed(seed * 1_000_003 + step)
         value, figures = loss(step)
         value.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(trained, schedule.clip)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.step(rate)
+        optimiser.zero_grad()
         step += 1
         average.update(model, step)
         figures = {"loss": float(value.detach()), "grad": float(norm), **figures}

@@ -81,5 +81,5 @@ def latest(work: Path, device: torch.device) -> tuple[Painter, CLIPTokenizer]:
     tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
     encoder = CLIPTextModel.from_pretrained(work / "text_encoder")
     painter = Painter(denoiser.build(), encoder)
-    painter.load_state_dict(checkpoint.load(work / "denoiser.safetensors")["average"])
+    painter.unet.load_state_dict(checkpoint.load(work / "denoiser.safetensors")["average"])
     return painter.to(device).eval(), tokenizer
