@@ -5,6 +5,8 @@
     │   ├── PromptError                              the prompt is empty
     │   ├── UnknownWordError                         the prompt has no such word
     │   ├── SelectionError                           a step, site or head out of range, or a bad text form
+    │   │   └── RegionError                          a part of the picture that is empty, outside, or ill-formed
+    │   ├── EditError                                an edit that says nothing, contradicts itself, or cannot act here
     │   ├── SizeError                                a picture or map size that cannot be
     │   ├── ModelNotFoundError (+ FileNotFoundError) no such model
     │   ├── UnsupportedModelError                    a model of no family that can be recorded
@@ -67,24 +69,38 @@ class UnknownWordError(InputError):
     Attributes:
         word: what was asked for.
         words: the words there are, those spelled like it first.
+        reason: why it has no map although it was asked for, where that is known (it was cut off); else empty.
     """
 
     code = "unknown-word"
 
-    def __init__(self, word: str, words: Iterable[str]) -> None:
-        self.word = word
+    def __init__(self, word: str, words: Iterable[str], reason: str = "") -> None:
+        self.word, self.reason = word, reason
         self.words: tuple[str, ...] = near_first(word, list(words))
         there = f"its words are: {', '.join(self.words)}" if self.words else "it has no words"
-        super().__init__(f"the prompt has no word {word!r}; {there}")
+        what = f"{word!r} has no map: {reason}" if reason else f"the prompt has no word {word!r}"
+        super().__init__(f"{what}; {there}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.word, self.words)
+        return type(self), (self.word, self.words, self.reason)
 
 
 class SelectionError(InputError):
     """A step, site or head that is not there, or a selection whose text form is wrong."""
 
     code = "bad-selection"
+
+
+class RegionError(SelectionError):
+    """A part of the picture that is empty, outside the picture, or ill-formed."""
+
+    code = "bad-region"
+
+
+class EditError(InputError):
+    """An edit that is ill-formed, contradicts itself or another, or cannot act on this model or run."""
+
+    code = "bad-edit"
 
 
 class SizeError(InputError):

@@ -39,8 +39,10 @@ class Selection:
             Normal form: sorted, without repetition.
         heads: as steps. Head numbers count within each site.
         word: label of a word or phrase of the prompt (``circle#2``), or None.
-        region: ``pixel:x,y``, ``box:x0,y0,x1,y1`` (inclusive, image pixels, origin top left) or
-            ``mask:<sha256>`` (a stored mask by the hash of its content), or None.
+        region: ``pixel:x,y``, ``pixels:x,y;x,y``, ``range:x,y;x,y`` (first and last in reading order),
+            ``box:x0,y0,x1,y1`` (inclusive), all in image pixels, origin top left; ``contour:x,y;x,y;x,y``
+            (corners, holes after ``/``, further contours after ``|``); ``mask:<sha256>`` (a stored mask by the
+            hash of its content); or None.
         concept: text that need not be in the prompt, or None.
 
     Raises:
@@ -221,21 +223,38 @@ def _patterns(sites: object) -> tuple[str, ...]:
 
 
 def _region(text: str) -> str:
+    """A region's text in normal form. What the numbers must be for the picture is known only beside the picture."""
     kind, _, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
-    kind = kind.strip()
-    if kind == "mask" and re.fullmatch(r"[0-9a-f]{64}", rest.strip()):
-        return f"mask:{rest.strip()}"
-    numbers = [part.strip() for part in rest.split(",")]
-    if kind in ("pixel", "box") and all(re.fullmatch(r"[0-9]{1,9}", number) for number in numbers):
-        at = [int(number) for number in numbers]
-        if kind == "pixel" and len(at) == 2:
-            return f"pixel:{at[0]},{at[1]}"
-        if kind == "box" and len(at) == 4:
-            if at[0] > at[2] or at[1] > at[3]:
+    kind, rest = kind.strip(), re.sub(r"\s+", "", rest)
+    if kind == "mask" and re.fullmatch(r"[0-9a-f]{64}", rest):
+        return f"mask:{rest}"
+    form = _REGIONS.get(kind)
+    if form is not None and re.fullmatch(form, rest):
+        # One spelling of each number: no leading zeros, no zeros after the last digit that counts.
+        plain = re.sub(
+            r"[0-9]+(\.[0-9]+)?", lambda found: f"{float(found[0]):.3f}".rstrip("0").rstrip("."), rest
+        )
+        if kind == "box":
+            x0, y0, x1, y1 = (int(number) for number in plain.split(","))
+            if x0 > x1 or y0 > y1:
                 raise SelectionError(
                     f"the box {text!r} is empty; it reads box:x0,y0,x1,y1 with x0 <= x1 and y0 <= y1"
                 )
-            return "box:" + ",".join(map(str, at))
+        return f"{kind}:{plain}"
     raise SelectionError(
-        f"bad region {text!r}; it reads pixel:x,y or box:x0,y0,x1,y1 or mask:<sha256 in hex>"
+        f"bad region {text!r}; it reads pixel:x,y or pixels:x,y;x,y or range:x,y;x,y (first and last) or "
+        "box:x0,y0,x1,y1 or contour:x,y;x,y;x,y or mask:<sha256 in hex>"
     )
+
+
+_PIXEL = "[0-9]{1,9},[0-9]{1,9}"
+_POINT = r"[0-9]{1,9}(\.[0-9]{1,3})?,[0-9]{1,9}(\.[0-9]{1,3})?"
+_CONTOUR = rf"{_POINT}(;{_POINT}){{2,}}"
+_REGIONS = {
+    "pixel": _PIXEL,
+    "pixels": rf"{_PIXEL}(;{_PIXEL})*",
+    "range": f"{_PIXEL};{_PIXEL}",
+    "box": f"{_PIXEL},{_PIXEL}",
+    # Holes follow their outline after a /, further contours after a |.
+    "contour": rf"{_CONTOUR}([/|]{_CONTOUR})*",
+}

@@ -122,12 +122,13 @@ def _attention(site: Site, first: FirstCall, keeping: Keeping, tokens: int) -> i
     if site.kind == "cross":
         maps = tokens * queries * 4 + HEADER
         return maps + (0 if keeping.level == "maps" else queries * row + HEADER)
+    maps = tokens * queries * 4 + HEADER if site.kind == "joint" else 0
     if keeping.level != "qk":
-        return 0
+        return maps
     lse = seen.lse is not None and (element == seen.query.element_size())
-    parts = queries * row + site.keys * row * (2 if keeping.values else 1)
+    parts = site.queries * row + site.keys * row * (2 if keeping.values else 1)
     heads = len(keeping.heads.within(site.heads))
-    return parts + (2 + keeping.values + lse) * HEADER + (heads * queries * 4 if lse else 0)
+    return maps + parts + (2 + keeping.values + lse) * HEADER + (heads * site.queries * 4 if lse else 0)
 
 
 def _once(site: Site, first: FirstCall, keeping: Keeping) -> int:

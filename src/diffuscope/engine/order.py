@@ -3,87 +3,66 @@
 from __future__ import annotations
 
 import inspect
-import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from diffuscope.engine.models.family import Family
 from diffuscope.engine.models.loading import SHIPPED
-from diffuscope.engine.models.tokens import read_prompt
-from diffuscope.errors import InputError, PromptError, SelectionError, SizeError, listed
-from diffuscope.ranges import Ranges
-from diffuscope.recording import Level, Site, TextInfo
-from diffuscope.selection import Choice, Selection, SiteChoice
+from diffuscope.engine.options import described
+from diffuscope.engine.wish import DEFAULT_BUDGET, Granted, Store, Wish
+from diffuscope.errors import InputError, PromptError, SizeError, listed, near_first
+from diffuscope.recording import Branch, TextInfo
 
-Store = Literal["kernel", "float16"]
-
-DEFAULT_BUDGET = 2 * 10**9
-"""Bytes a run may take on disk where neither a keep level nor a budget is named."""
+__all__ = ["DEFAULT_BUDGET", "Order", "Picture", "Store", "Wish", "check", "read_branch", "read_text"]
 
 SHIPPED_STEPS, SHIPPED_GUIDANCE = 25, 4.0
 """What the shipped model is used and measured with; other models have their pipeline's own defaults."""
 
+SIZED_BY_PICTURE = ("image", "control_image")
+"""Arguments of a pipeline's call that say how large the picture is, where no size is given."""
+
 
 @dataclass(frozen=True)
-class Wish:
-    """What of a run's attention is to be kept, as the caller says it; see `Lens.record` for each field."""
+class Picture:
+    """One picture of an order: `seed` of its first noise, None if the caller's own generator draws it; `text` is the
+    prompt as the model reads it."""
 
-    keep: Level | None = None
-    sites: SiteChoice = None
-    grids: str | None = None
-    steps: Choice = None
-    heads: Choice = None
-    values: bool = False
-    store: Store = "kernel"
-    budget: int | str = DEFAULT_BUDGET
-    previews: bool = True
+    prompt: str
+    negative_prompt: str | None
+    seed: int | None
+    text: TextInfo
 
 
 @dataclass(frozen=True)
 class Order:
-    """A request that can be carried out. `text` is the prompt as the model reads it, `warnings` what to tell the user;
-    `steps` and `heads` are those whose attention is kept, `sites` those that the pattern names."""
+    """A request that can be carried out.
 
-    prompt: str
-    negative_prompt: str | None
-    seed: int
+    Attributes:
+        pictures: what is drawn together, in the order of the batch.
+        num_steps, guidance_scale: as the pipeline is given them.
+        size: height and width in pixels; None where a picture among the arguments decides.
+        options: the pipeline's further arguments, in their form for the manifest.
+        keeping: what is kept.
+        warnings: what to tell the user.
+    """
+
+    pictures: tuple[Picture, ...]
     num_steps: int
     guidance_scale: float
-    height: int
-    width: int
-    pictures: int
-    text: TextInfo
+    size: tuple[int, int] | None
+    options: Mapping[str, Any]
+    keeping: Granted
     warnings: tuple[str, ...]
-    level: Level | None
-    sites: frozenset[str]
-    grids: frozenset[tuple[int, int]] | None
-    steps: Ranges
-    heads: Ranges
-    values: bool
-    float16: bool
-    budget: int
-    previews: bool
 
     @property
     def tokens(self) -> int:
-        """How many text tokens are not padding."""
-        return sum(token.kind != "padding" for token in self.text.tokens)
-
-    def kept_sites(self, described: list[Site]) -> frozenset[str]:
-        """Names of the sites to keep, once their grids are known.
-
-        Raises:
-            SelectionError: no site has a grid that was asked for.
-        """
-        if self.grids is None:
-            return self.sites
-        wanted = [site for site in described if site.name in self.sites]
-        there = {(site.grid[0], site.grid[1]) for site in wanted}
-        if self.grids - there:
-            have = listed([f"{height}x{width}" for height, width in sorted(there, reverse=True)])
-            lacking = ", ".join(f"{height}x{width}" for height, width in sorted(self.grids - there))
-            raise SelectionError(f"no site has a grid of {lacking} (height x width); there are: {have}")
-        return frozenset(site.name for site in wanted if (site.grid[0], site.grid[1]) in self.grids)
+        """How many text keys there are up to the last that is not padding, in the longest prompt."""
+        last = [
+            max((token.index for token in picture.text.tokens if token.kind != "padding"), default=0)
+            for picture in self.pictures
+        ]
+        return max(last) + 1
 
 
 def check(
@@ -92,7 +71,7 @@ def check(
     model: str,
     wish: Wish,
     *,
-    prompt: str,
+    prompt: str | Sequence[str],
     negative_prompt: str | None,
     seed: int,
     steps: int | None,
@@ -100,110 +79,154 @@ def check(
     height: int | None,
     width: int | None,
     images_per_prompt: int,
-) -> Order:
-    """Check a request.
+    options: Mapping[str, Any],
+) -> tuple[Order, dict[str, Any]]:
+    """Check a request: the order, and the arguments of the pipeline's call, without its generator.
 
     Raises:
         PromptError, SizeError, SelectionError, InputError: see `Lens.record`.
     """
+    takes = inspect.signature(pipe.__call__).parameters
 
     def default(name: str, shipped: Any) -> Any:
-        return shipped if model == SHIPPED else inspect.signature(pipe.__call__).parameters[name].default
+        return shipped if model == SHIPPED else takes[name].default
 
-    steps = default("num_inference_steps", SHIPPED_STEPS) if steps is None else steps
+    _check_options(pipe, takes, options)
+    num_steps = default("num_inference_steps", SHIPPED_STEPS) if steps is None else steps
     guidance = default("guidance_scale", SHIPPED_GUIDANCE) if guidance_scale is None else guidance_scale
-    for name, value, allowed in (
-        ("keep", wish.keep, (None, *get_args(Level))),
-        ("store", wish.store, get_args(Store)),
-    ):
-        if value not in allowed:
-            one_of = ", ".join(each for each in allowed if each)
-            raise InputError(f"{name}={value!r} is unknown; it is one of {one_of}")
-    if steps < 1:
-        raise InputError(f"steps={steps}: a picture needs at least one step")
+    if num_steps < 1:
+        raise InputError(f"steps={num_steps}: a picture needs at least one step")
     if images_per_prompt < 1:
         raise InputError(f"images_per_prompt={images_per_prompt}: it is at least 1")
-    every = family.sites(pipe)
-    kept_steps = Ranges.of(wish.steps, "keep_steps")
-    kept_steps.resolve(steps, "step", "the run")
-    text, warnings = _read(pipe, model, prompt)
-    tall, wide = _size(pipe, family, height, width)
-    return Order(
-        prompt=prompt,
-        negative_prompt=negative_prompt,
-        seed=seed,
-        num_steps=steps,
+    granted = wish.checked(family.sites(pipe), num_steps)
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if not prompts:
+        raise PromptError("no prompt was given")
+    read = [read_branch(pipe, family, model, wish.branch, each, negative_prompt, options) for each in prompts]
+    size = _size(pipe, family, takes, options, height, width)
+    arguments: dict[str, Any] = {
+        "prompt": prompts[0] if len(prompts) == 1 else prompts,
+        "num_inference_steps": num_steps,
+        "guidance_scale": guidance,
+        "num_images_per_prompt": images_per_prompt,
+    }
+    if size is not None:
+        arguments |= {"height": size[0], "width": size[1]}
+    if negative_prompt is not None:
+        arguments["negative_prompt"] = (
+            negative_prompt if len(prompts) == 1 else [negative_prompt] * len(prompts)
+        )
+    for name in [name for name in arguments if name not in takes]:
+        if name != "num_images_per_prompt" or images_per_prompt > 1:
+            raise InputError(f"{type(pipe).__name__} takes no {name}")
+        del arguments[name]
+    pictures = [
+        Picture(text_prompt, negative_prompt, seed + index * images_per_prompt + copy, text)
+        for index, (text_prompt, (text, _)) in enumerate(zip(prompts, read, strict=True))
+        for copy in range(images_per_prompt)
+    ]
+    order = Order(
+        pictures=tuple(pictures),
+        num_steps=num_steps,
         guidance_scale=guidance,
-        height=tall,
-        width=wide,
-        pictures=images_per_prompt,
-        text=text,
-        warnings=tuple(warnings),
-        level=wish.keep,
-        sites=frozenset(Selection.of(sites=wish.sites).resolve_sites([site.name for site in every])),
-        grids=_grids(wish.grids),
-        steps=kept_steps,
-        heads=Ranges.of(wish.heads, "keep_heads"),
-        values=wish.values,
-        float16=wish.store == "float16",
-        budget=_bytes(wish.budget),
-        previews=wish.previews,
+        size=size,
+        options=described(options),
+        keeping=granted,
+        warnings=tuple(dict.fromkeys(line for _, lines in read for line in lines)),
     )
+    return order, {**arguments, **options}
 
 
-def _read(pipe: Any, model: str, prompt: str) -> tuple[TextInfo, list[str]]:
+def read_branch(
+    pipe: Any,
+    family: Family,
+    model: str,
+    branch: Branch,
+    prompt: str,
+    negative_prompt: str | None,
+    options: Mapping[str, Any],
+) -> tuple[TextInfo, list[str]]:
+    """What the rows read whose attention is kept: the prompt, or the negative prompt. Otherwise as `read_text`.
+
+    Raises:
+        InputError: the branch is the unconditional one, and there is no negative prompt.
+    """
+    read = read_text(pipe, family, model, prompt, options)
+    if branch == "cond":
+        return read
+    if not (negative_prompt or "").strip():
+        raise InputError("branch='uncond' keeps the words of the negative prompt, and none was given")
+    assert negative_prompt is not None
+    return read_text(pipe, family, model, negative_prompt, options)
+
+
+def read_text(
+    pipe: Any, family: Family, model: str, prompt: str, options: Mapping[str, Any]
+) -> tuple[TextInfo, list[str]]:
+    """A prompt as the model reads it, and what to tell the user about it.
+
+    Raises:
+        PromptError: it is empty.
+    """
     if not prompt.strip():
         raise PromptError(
             "the prompt is empty; say what to draw, for example 'a red circle left of a blue square'"
         )
-    text = read_prompt(pipe.tokenizer, prompt, pipe.tokenizer.model_max_length)
-    warnings = []
-    if text.cut:
-        warnings.append(
-            f"the text encoder takes {text.length} tokens; this part of the prompt was cut: {text.cut!r}"
-        )
+    read = family.read_prompt(pipe, prompt, options)
+    warnings = list(read.warnings)
     if model == SHIPPED:
         from diffuscope.scenes.prompts import near_words
 
         for word, near in near_words(prompt):
             hint = f"; near words: {', '.join(near)}" if near else ""
             warnings.append(f"the scenes model does not know the word {word!r}{hint}")
-    return text, warnings
+    return read.text, warnings
 
 
-def _size(pipe: Any, family: Family, height: int | None, width: int | None) -> tuple[int, int]:
+NAMED = {
+    "prompt": "prompt",
+    "num_inference_steps": "steps",
+    "num_images_per_prompt": "images_per_prompt",
+    "generator": "seed",
+}
+"""Arguments of a pipeline's call that `Lens.record` has under names of its own."""
+
+
+def _check_options(pipe: Any, takes: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    for name in options:
+        if name in NAMED:
+            raise InputError(f"{name}= is called {NAMED[name]}= here")
+        if name in ("output_type", "return_dict", "prompt_embeds", "negative_prompt_embeds"):
+            raise InputError(
+                f"{name}= cannot be given to record; call the pipeline yourself within diffuscope.capture(pipe)"
+            )
+        if name not in takes:
+            near = near_first(name, [each for each in takes if each not in NAMED])[:3]
+            raise InputError(f"{type(pipe).__name__} takes no argument {name!r}; near names: {listed(near)}")
+
+
+def _size(
+    pipe: Any,
+    family: Family,
+    takes: Mapping[str, Any],
+    options: Mapping[str, Any],
+    height: int | None,
+    width: int | None,
+) -> tuple[int, int] | None:
+    given = [name for name, value in (("height", height), ("width", width)) if value is not None]
+    if "height" not in takes and given:
+        raise SizeError(
+            f"{type(pipe).__name__} takes its size from the picture it is given, not from {given[0]}"
+        )
+    if "height" not in takes or (
+        not given and any(options.get(name) is not None for name in SIZED_BY_PICTURE)
+    ):
+        return None
     default = family.default_size(pipe)
-    size = (height or default[0], width or default[1])
+    size = (default[0] if height is None else height, default[1] if width is None else width)
     multiple = family.size_multiple(pipe)
     for name, value in zip(("height", "width"), size, strict=True):
         if value < multiple or value % multiple:
             near = max(multiple, round(value / multiple) * multiple)
             raise SizeError(f"{name} {value} is not a multiple of {multiple}; {near} would be")
-    return size
-
-
-def _grids(text: str | None) -> frozenset[tuple[int, int]] | None:
-    """Grids in their text form, ``16x16,8x8`` (height x width)."""
-    if text is None or text.strip() == "all":
-        return None
-    matches = [re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", part.strip()) for part in text.split(",")]
-    if not all(matches):
-        raise SelectionError(f"bad grids {text!r}; write height x width, as in 16x16,8x8")
-    return frozenset((int(match[1]), int(match[2])) for match in matches if match)
-
-
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-
-
-def _bytes(size: int | str) -> int:
-    """A number of bytes, or its text form: ``500 MB``, ``2GB``."""
-    if isinstance(size, str):
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", size.strip().lower())
-        if match is None or match[2] not in _UNITS:
-            raise InputError(f"budget={size!r} is no size; write it like 500MB or 2GB")
-        size = int(float(match[1]) * _UNITS[match[2]])
-    if isinstance(size, bool) or size < 1:
-        raise InputError(
-            f"budget={size!r}: a run needs room for at least something; write it like 500MB or 2GB"
-        )
     return size

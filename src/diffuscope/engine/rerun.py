@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from diffuscope.engine.capture.patches import Patches
-from diffuscope.engine.lens import Lens, Progress
+from diffuscope.engine.drawing import Progress
+from diffuscope.engine.lens import Lens
 from diffuscope.engine.models.reopening import rebuild_scheduler, reopen
+from diffuscope.engine.options import again
 from diffuscope.errors import CorruptRecordingError, InputError, RecordingError, RunFolderError, listed
 from diffuscope.recording import Manifest, Recording, layout
 from diffuscope.recording.difference import Difference, changed_files, difference
@@ -106,7 +108,7 @@ def rerun(
         lens = Lens(loaded.pipe, loaded=loaded)
     elif model is not None or device is not None:
         raise InputError("a lens has its model and device: give either it, or model and device")
-    _check_model(manifest, lens)
+    check_model(manifest, lens)
     changed = changed_files(manifest.model.files, lens.loaded.files)
     if changed and notice is not None:
         notice(
@@ -145,6 +147,11 @@ def _check_run(run: Recording) -> None:
         raise InputError(
             f"run {manifest.id} was drawn with the caller's own generator: its manifest holds no seed"
         )
+    lost = again(sampling.options)[1]
+    if lost:
+        raise InputError(
+            f"run {manifest.id} was drawn with {listed(lost)}, of which its manifest holds a checksum only"
+        )
     if not -(2**63) <= sampling.seed < 2**63:
         raise InputError(f"the seed {sampling.seed} is none that a generator takes")
     if sampling.image_index >= sampling.images_per_prompt:
@@ -159,7 +166,8 @@ def _check_run(run: Recording) -> None:
         )
 
 
-def _check_model(manifest: Manifest, lens: Lens) -> None:
+def check_model(manifest: Manifest, lens: Lens) -> None:
+    """Raises InputError if a lens has another model than the run's, as far as its sites tell."""
     recorded = [site.name for site in manifest.sites]
     if recorded != [site.name for site in lens.sites]:
         raise InputError(
@@ -170,6 +178,32 @@ def _check_model(manifest: Manifest, lens: Lens) -> None:
 # Drawing.
 
 
+def asked_for(manifest: Manifest) -> dict[str, Any]:
+    """The arguments of `Lens.record` that draw a run again and keep of it what was kept. Options that a manifest holds
+    a checksum of are not among them."""
+    sampling, keep = manifest.sampling, manifest.keep
+    assert sampling.seed is not None
+    return {
+        **again(sampling.options)[0],
+        "prompt": sampling.prompt,
+        "negative_prompt": sampling.negative_prompt,
+        "seed": sampling.seed - sampling.image_index,
+        "steps": sampling.steps,
+        "guidance_scale": sampling.guidance_scale,
+        "width": sampling.width,
+        "height": sampling.height,
+        "images_per_prompt": sampling.images_per_prompt,
+        "keep": keep.level,
+        "sites": keep.sites,
+        "keep_steps": keep.steps,
+        "keep_heads": keep.heads,
+        "values": keep.values,
+        "branch": keep.branch,
+        # What the kernel received in float16 was rounded by nobody.
+        "store": "float16" if keep.dtype == "float16" != manifest.model.dtype else "kernel",
+    }
+
+
 class _EnoughError(Exception):
     """Ends a run after the last step that is compared."""
 
@@ -178,8 +212,7 @@ def _draw(
     manifest: Manifest, lens: Lens, scheduler: Any, place: Path, progress: Progress | None
 ) -> list[Path]:
     """Record the run again; the folders of the pictures that were drawn together, in their order."""
-    sampling, keep, whole = manifest.sampling, manifest.keep, len(manifest.steps)
-    assert sampling.seed is not None
+    sampling, whole = manifest.sampling, len(manifest.steps)
 
     def stepped(step: int, steps: int) -> None:
         steps = steps if manifest.complete else whole
@@ -191,21 +224,7 @@ def _draw(
     with Patches() as patches, suppress(_EnoughError):
         patches.replace(lens.pipe, "scheduler", scheduler)
         lens.record(
-            sampling.prompt,
-            negative_prompt=sampling.negative_prompt,
-            seed=sampling.seed - sampling.image_index,
-            steps=sampling.steps,
-            guidance_scale=sampling.guidance_scale,
-            width=sampling.width,
-            height=sampling.height,
-            images_per_prompt=sampling.images_per_prompt,
-            keep=keep.level,
-            sites=keep.sites,
-            keep_steps=keep.steps,
-            keep_heads=keep.heads,
-            values=keep.values,
-            # What the kernel received in float16 was rounded by nobody.
-            store="float16" if keep.dtype == "float16" != manifest.model.dtype else "kernel",
+            **asked_for(manifest),
             out=place,
             previews=False,
             progress=stepped,

@@ -3,7 +3,9 @@
 from diffuscope.recording.archive import pack_run, unpack_run
 from diffuscope.recording.manifest import (
     SCHEMA_VERSION,
+    Branch,
     Call,
+    Encoder,
     FileHash,
     Keep,
     Level,
@@ -32,7 +34,9 @@ from diffuscope.recording.writer import RunWriter
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Branch",
     "Call",
+    "Encoder",
     "FileHash",
     "Keep",
     "Level",

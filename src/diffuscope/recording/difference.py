@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from diffuscope.plain_json import finite
 from diffuscope.recording import layout
 from diffuscope.recording.manifest import FileHash, Manifest, Step
 from diffuscope.recording.reader import Recording
@@ -145,7 +146,7 @@ class Difference:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values. What is infinite, or not a number, is None."""
-        return {"identical": self.identical, **_finite(asdict(self))}
+        return {"identical": self.identical, **finite(asdict(self))}
 
 
 def difference(recorded: Recording, again: Recording) -> Difference:
@@ -397,13 +398,3 @@ def _apart(one: Array, other: Array) -> tuple[float, float]:
     whole, apart = (float(np.linalg.norm(each[np.isfinite(first)])) for each in (first, gaps))
     relative = apart / whole if whole else math.inf if apart else 0.0
     return float(gaps.max(initial=0.0)), relative
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

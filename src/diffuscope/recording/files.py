@@ -29,42 +29,60 @@ def write_atomic(path: Path, parts: Iterable[Buffer], *, flush: bool = True) -> 
     Raises:
         OSError: it could not be written; nothing is left behind, and what was there before is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = f"{path.parent}{os.sep}.{path.name}.{secrets.token_hex(4)}.part"
     digest, size = hashlib.sha256(), 0
     try:
-        # Small tensors are gathered: a call of the system for each would cost the run more than their copy.
-        with temporary.open("xb", buffering=2**20) as file:
+        # Of the system's own: a file object takes as long to make as a small file to write.
+        descriptor = os.open(temporary, _NEW, 0o666)
+        try:
             for part in parts:
                 digest.update(part)
-                file.write(part)
-                size += memoryview(part).nbytes
+                size += _write_whole(descriptor, part)
             if flush:
-                file.flush()
-                os.fsync(file.fileno())
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            os.unlink(temporary)
         raise
     return digest.hexdigest(), size
+
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+
+def _write_whole(descriptor: int, part: Buffer) -> int:
+    """Write all of `part`, of which the system may take less at a time; its number of bytes."""
+    left = memoryview(part).cast("B")
+    size = left.nbytes
+    while left:
+        left = left[os.write(descriptor, left) :]
+    return size
 
 
 def write_hashed(folder: Path, name: str, parts: Iterable[Buffer], *, flush: bool = True) -> FileHash:
     """`write_atomic` of a file by its name in a run folder; its folder is made if it is missing."""
     path = folder / name
-    path.parent.mkdir(exist_ok=True)
+    if not os.path.isdir(path.parent):
+        path.parent.mkdir(exist_ok=True)
     sha256, size = write_atomic(path, parts, flush=flush)
-    return FileHash(path=name, sha256=sha256, bytes=size)
+    return FileHash.model_construct(path=name, sha256=sha256, bytes=size)
 
 
-def flush_to_device(paths: Iterable[Path]) -> None:
-    """Wait until files, and their names in their folders, are on the device.
+def flush_to_device(paths: Iterable[Path], folders: Iterable[Path] | None = None) -> None:
+    """Wait until files, and the names in folders, are on the device.
+
+    Args:
+        paths: the files.
+        folders: by default those that the files are in.
 
     Raises:
         OSError: the device does not take them.
     """
     paths = list(paths)
-    folders = {path.parent for path in paths}
+    folders = {path.parent for path in paths} if folders is None else folders
     # Windows cannot flush a folder, and cannot flush a file that is open for reading alone.
     for path in paths if os.name == "nt" else [*paths, *folders]:
         descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)

@@ -7,6 +7,12 @@ IMAGE = "image.png"
 EVENTS = "events.jsonl"
 TEXT = "text.safetensors"
 
+CACHE = "cache"
+"""Folder of computed answers (`maps.cache`): no part of the recording, and safe to delete."""
+
+REGIONS = "regions"
+"""Folder of masks that were asked about (`maps.regions`): no part of the recording, named by their content."""
+
 STEPS, MAPS, PREVIEWS, TEXTS = "steps", "maps", "previews", "text"
 FOLDERS = (STEPS, MAPS, PREVIEWS)
 """Folders that every run has."""

@@ -1,6 +1,6 @@
-"""The manifest of a run: everything about a recording that is not a tensor. Schema version 2.
+"""The manifest of a run: everything about a recording that is not a tensor. Schema version 3.
 
-`docs/format.md` describes the whole run folder; `schema/manifest-2.json` is this module as a JSON Schema.
+`docs/format.md` describes the whole run folder; `schema/manifest-3.json` is this module as a JSON Schema.
 Version numbers grow when a reader of an older release would misread a folder; older versions stay readable: what
 a later version added has a default here that says what the older ones meant.
 
@@ -19,12 +19,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from diffuscope.errors import SelectionError
 from diffuscope.ranges import Ranges
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The version that this release writes."""
 
 SiteKind = Literal["cross", "self", "joint"]
 Level = Literal["maps", "cross", "qk"]
 RowLabel = Literal["uncond", "cond", "other"]
+Branch = Literal["cond", "uncond"]
 TokenKind = Literal["start", "content", "end", "padding"]
 MaskKind = Literal["none", "boolean", "additive"]
 
@@ -57,6 +58,8 @@ Small = Annotated[int, Field(ge=0, lt=2**20)]
 SmallPositive = Annotated[int, Field(ge=1, lt=2**20)]
 Side = Annotated[int, Field(ge=1, le=2**15)]
 """Of a picture in pixels."""
+Span = Annotated[list[Small], Field(min_length=2, max_length=2)]
+"""``[start, stop]``, `stop` excluded."""
 SiteName = Annotated[str, Field(pattern=r"^(cross|self|joint):[A-Za-z0-9_.\-]+$")]
 PlainJson = Annotated[dict[str, JsonValue], BeforeValidator(_json_floats)]
 
@@ -121,6 +124,8 @@ class Sampling(_Part):
         width, height: of the picture in pixels.
         image_index, images_per_prompt: which of how many pictures drawn together this run is.
         scheduler: what stepped.
+        options: further arguments of the pipeline's call that were given: numbers and texts as they are, pictures and
+            tensors as an object with `kind` and `sha256`. Since version 3.
     """
 
     prompt: str
@@ -133,6 +138,7 @@ class Sampling(_Part):
     image_index: Small = 0
     images_per_prompt: SmallPositive = 1
     scheduler: Scheduler
+    options: PlainJson = {}
 
 
 class Token(_Part):
@@ -168,20 +174,38 @@ class Word(_Part):
     end: Count
 
 
+class Encoder(_Part):
+    """One of several text encoders whose tokens follow one another among the text keys (SD3: ``clip``, then ``t5``).
+
+    Attributes:
+        name: what it is called; ``circle@t5`` is a word's tokens of that encoder alone.
+        start, stop: its tokens, `stop` excluded.
+        cut: what of the prompt did not fit into it, or None.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    start: Small
+    stop: Small
+    cut: str | None = None
+
+
 class TextInfo(_Part):
     """The prompt as the model read it.
 
     Attributes:
         tokens: all keys of cross-attention, in order.
         words: the prompt's words, in order.
-        cut: what of the prompt did not fit into the text encoder, or None.
+        cut: what of the prompt did not fit into the text encoder (into none of them), or None.
         length: number of text keys.
+        encoders: whose tokens are which, where those of several encoders follow one another; else empty. Since
+            version 3.
     """
 
     tokens: list[Token]
     words: list[Word]
     cut: str | None = None
     length: Small
+    encoders: list[Encoder] = []
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -193,6 +217,13 @@ class TextInfo(_Part):
         for word in self.words:
             if any(token >= len(self.tokens) for token in word.tokens):
                 raise ValueError(f"the word {word.label!r} has a token that is not there")
+        ends = [0, *(encoder.stop for encoder in self.encoders)]
+        if self.encoders and (
+            [encoder.start for encoder in self.encoders] != ends[:-1]
+            or ends[-1] != len(self.tokens)
+            or len({encoder.name for encoder in self.encoders}) != len(self.encoders)
+        ):
+            raise ValueError("the encoders' tokens do not follow one another from first to last")
         return self
 
 
@@ -210,6 +241,9 @@ class Site(_Part):
         mask: whether its attention is masked: by booleans (True takes part) or by numbers that are added to the
             scaled products. The masks are text tensors ``mask/<site>``. Since version 2.
         causal: whether a query takes part with the keys up to its own index alone. Since version 2.
+        text_keys, image_keys: at joint sites, where text and picture stand in the sequence, ``[start, stop]`` with
+            `stop` excluded: ``[0, 512]`` and ``[512, 4608]`` where the text comes first. Queries and keys are the same
+            sequence. None at other sites. Since version 3.
     """
 
     name: SiteName
@@ -222,12 +256,35 @@ class Site(_Part):
     keys: Positive
     mask: MaskKind = "none"
     causal: bool = False
+    text_keys: Span | None = None
+    image_keys: Span | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if not self.name.startswith(f"{self.kind}:"):
             raise ValueError(f"site {self.name!r} is of kind {self.kind!r}, which its name does not say")
+        text, image = self.text_keys, self.image_keys
+        if self.kind != "joint":
+            if text is not None or image is not None:
+                raise ValueError(f"{self.name} is no joint site, and names text and image keys")
+        elif text is None or image is None:
+            raise ValueError(
+                f"{self.name} is a joint site and does not say where its text and image keys are"
+            )
+        else:
+            (start, middle), (after, stop) = sorted([text, image])
+            if (start, after, stop) != (0, middle, self.keys):
+                raise ValueError(
+                    f"text and image keys of {self.name} are not the two parts of its {self.keys} keys"
+                )
+            if image[1] - image[0] != self.grid[0] * self.grid[1]:
+                raise ValueError(f"{self.name} has other image keys than its grid has cells")
         return self
+
+    @property
+    def queries(self) -> int:
+        """Length of its stored queries: the cells of its grid or, at joint sites, the whole sequence."""
+        return self.keys if self.kind == "joint" else self.grid[0] * self.grid[1]
 
 
 class Keep(_Part):
@@ -244,6 +301,8 @@ class Keep(_Part):
             those of them that it has. Word maps are means over all heads. Since version 2.
         values: whether values of self-attention were kept. Since version 2.
         estimate: bytes that the run was expected to take, said before it began. Since version 2.
+        branch: whose attention was kept: the conditional row's, or, on request, the unconditional one's, whose words
+            are those of the negative prompt. Since version 3.
     """
 
     level: Level
@@ -253,6 +312,7 @@ class Keep(_Part):
     heads: str = "all"
     values: bool = False
     estimate: Count | None = None
+    branch: Branch = "cond"
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -271,8 +331,8 @@ class Call(_Part):
         index: counts over the whole run from 0.
         timestep: what the denoiser was given.
         rows: what each row of this picture's batch was, in the order of the stored latents.
-        row: which of them is the conditional row, whose attention is kept; -1 where the call has none
-            (guidance by separate forwards), so that it is needed for replay only.
+        row: which of them is the row whose attention is kept, the conditional one unless `Keep.branch` says
+            otherwise; -1 where the call has none (guidance by separate forwards), so that it is needed for replay only.
     """
 
     index: Small
@@ -282,8 +342,8 @@ class Call(_Part):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.row >= len(self.rows) or (self.row >= 0 and self.rows[self.row] != "cond"):
-            raise ValueError(f"call {self.index}: row {self.row} is no conditional row of {self.rows}")
+        if self.row >= len(self.rows) or (self.row >= 0 and self.rows[self.row] == "other"):
+            raise ValueError(f"call {self.index}: row {self.row} is no row of the prompt in {self.rows}")
         return self
 
 
@@ -359,8 +419,18 @@ class Manifest(_Part):
                 raise ValueError(
                     f"the word {word.label!r} has a token beyond the {keys} keys of cross-attention"
                 )
+        for site in self.sites:
+            if site.text_keys is not None and site.text_keys[1] - site.text_keys[0] != self.text.length:
+                raise ValueError(
+                    f"{site.name} has other text keys than the text has tokens ({self.text.length})"
+                )
         if any(one.index >= other.index for one, other in pairwise(self.steps)):
             raise ValueError("steps are not in ascending order")
+        for call in (call for step in self.steps for call in step.calls):
+            if call.row >= 0 and call.rows[call.row] != self.keep.branch:
+                raise ValueError(
+                    f"call {call.index}: row {call.row} of {call.rows} is not of the branch kept"
+                )
         calls = [call.index for step in self.steps for call in step.calls]
         if any(one >= other for one, other in pairwise(calls)):
             raise ValueError("calls are not in ascending order")

@@ -222,7 +222,7 @@ def _require_word_maps(recording: Recording) -> None:
     """
     manifest = recording.manifest
     kinds = {site.name: site.kind for site in manifest.sites}
-    sites = [name for name in manifest.keep.sites if kinds[name] == "cross"]
+    sites = [name for name in manifest.keep.sites if kinds[name] != "self"]
     for step in map(recording.step, recording.attended_steps):
         maps = layout.maps_file(step.index)
         named = any(file.path == maps for file in step.files)

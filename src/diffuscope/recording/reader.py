@@ -40,8 +40,8 @@ class Recording:
 
     Arrays are read-only views of mapped files, in the dtype in which they were kept, and of the conditional
     row alone unless said otherwise. Axes: `head` counts the heads that were kept (see `heads`); `query` is a cell
-    of the site's grid, row-major from the top left; `key` is a text token at cross sites and a cell of the grid at
-    self sites.
+    of the site's grid, row-major from the top left; `key` is a text token at cross sites, a cell of the grid at
+    self sites, and at joint sites first the text tokens and then the cells, whatever order the model has them in.
 
     A `step` is a step's index in the manifest. A `call` is a call's index in the whole run, and None is the
     step's last call that has a conditional row. Every method that takes them raises `SelectionError` for one
@@ -151,21 +151,32 @@ class Recording:
     def query(self, site: str, step: int, call: int | None = None) -> Array:
         """Queries ``[head, query, dim]``, unscaled. Kept of cross sites at ``cross``, of others at ``qk``."""
         described = self.site(site)
-        return self._of_site("q", described, step, call, described.grid[0] * described.grid[1])
+        whole = self._of_site("q", described, step, call, described.queries)
+        return whole if described.image_keys is None else whole[:, slice(*described.image_keys)]
+
+    def text_query(self, site: str, step: int, call: int | None = None) -> Array:
+        """Queries of the text ``[head, token, dim]`` at a joint site, kept at ``qk``: what its tokens ask for."""
+        described = self.site(site)
+        if described.text_keys is None:
+            raise SelectionError(
+                f"at {site} the text asks for nothing; joint sites alone have queries of the text"
+            )
+        whole = self._of_site("q", described, step, call, described.queries)
+        return whole[:, slice(*described.text_keys)]
 
     def keys(self, site: str, step: int, call: int | None = None) -> Array:
         """Keys ``[head, key, dim]``. Kept of cross sites at ``cross``, of others at ``qk``."""
         described = self.site(site)
         if described.kind == "cross":
             return self._of_text("k", described, step, call)
-        return self._of_site("k", described, step, call, described.keys)
+        return _text_first(self._of_site("k", described, step, call, described.keys), described, 1)
 
     def values(self, site: str, step: int, call: int | None = None) -> Array:
         """Values ``[head, key, dim]``. Kept of cross sites at ``cross``; of others at ``qk`` on request."""
         described = self.site(site)
         if described.kind == "cross":
             return self._of_text("v", described, step, call)
-        return self._of_site("v", described, step, call, described.keys)
+        return _text_first(self._of_site("v", described, step, call, described.keys), described, 1)
 
     def lse(self, site: str, step: int, call: int | None = None) -> Array:
         """Row log-sum-exp ``[head, query]`` of the scaled and masked products, float32, natural logarithm. Kept of
@@ -174,8 +185,9 @@ class Recording:
         entry = self._conditional(step, call)
         self._check_attended(step)
         key = layout.at_call(f"lse/{site}", entry.index)
-        queries = described.grid[0] * described.grid[1]
-        return self._read(layout.step_file(step), key, (len(self.heads(site)), queries), described, "qk")
+        shape = (len(self.heads(site)), described.queries)
+        whole = self._read(layout.step_file(step), key, shape, described, "qk")
+        return whole if described.image_keys is None else whole[:, slice(*described.image_keys)]
 
     def mask(self, site: str, step: int, call: int | None = None) -> Array | None:
         """What the kernel was told to leave out, broadcastable to ``[head, query, key]``: booleans (True takes part)
@@ -188,6 +200,9 @@ class Recording:
             heads = self.heads(site)
             if len(mask) > 1 and len(heads) < len(mask):
                 mask = mask[list(heads)]
+            if described.image_keys is not None:
+                mask = mask[:, slice(*described.image_keys)] if mask.shape[1] > 1 else mask
+                mask = _text_first(mask, described, 2) if mask.shape[2] > 1 else mask
         if described.causal:
             causal = np.tri(described.grid[0] * described.grid[1], described.keys, dtype=bool)[None]
             if mask is None:
@@ -210,7 +225,7 @@ class Recording:
         return self._read_version(f"gram/{site}", versions[0], shape)
 
     def word_maps(self, site: str, step: int, call: int | None = None) -> Array:
-        """Head-mean attention probability ``[token, query]``, float32, of a cross site.
+        """Head-mean attention probability ``[token, query]``, float32, of a cross or joint site.
 
         Tokens are those from the first to the last that is not padding. Kept at every level.
         """
@@ -254,6 +269,10 @@ class Recording:
         if step is None:
             return self._version(name, call or 0, None, None)
         return self._version(name, self.call(step, call).index, None, None)
+
+    def let_go(self, step: int) -> None:
+        """Give back the memory that a step's tensors take. Whoever reads many steps in turn holds one at a time."""
+        self._file(layout.step_file(self.step(step).index)).let_go()
 
     # Finding things.
 
@@ -401,6 +420,14 @@ class Recording:
     def __reduce__(self) -> tuple[Any, ...]:
         # Mapped files do not travel between processes; they are opened again there.
         return type(self), (self.path, self.manifest)
+
+
+def _text_first(sequence: Array, site: Site, axis: int) -> Array:
+    """A joint site's keys with the text first; those of other sites as they are."""
+    if site.text_keys is None or site.image_keys is None or site.text_keys[0] == 0:
+        return sequence
+    at = [(slice(None),) * axis + (slice(*span),) for span in (site.text_keys, site.image_keys)]
+    return np.concatenate([sequence[at[0]], sequence[at[1]]], axis=axis)
 
 
 def _without_lost_steps(folder: Path, manifest: Manifest) -> Manifest:

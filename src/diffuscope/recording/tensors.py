@@ -11,12 +11,13 @@ over its name, type, shape and bytes. So one tensor can be checked without readi
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import mmap
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +53,9 @@ MAX_HEADER = 100_000_000
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _ALIGNMENT = 64
 _CHECKSUM = "crc32/"
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_LARGE = 2**18
+"""Bytes of a tensor from which on it is written from where it is."""
 
 
 class _Entry(NamedTuple):
@@ -64,7 +68,8 @@ class _Entry(NamedTuple):
 def safetensors_parts(
     tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
 ) -> Iterator[Buffer]:
-    """The bytes of a safetensors file, piece by piece, without copying what is contiguous already.
+    """The bytes of a safetensors file in a few pieces: small tensors, and those that are not row-major, are gathered in
+    one; large ones, and those that lie one after another in one array of bytes already (`file_order`), are not copied.
 
     Args:
         tensors: name to array, of any layout and byte order; stored row-major and little-endian.
@@ -73,27 +78,34 @@ def safetensors_parts(
     Raises:
         TypeError: an array of a type that the format does not hold (complex, object, …).
     """
-    plain = {name: _plain(name, array) for name, array in tensors.items()}
-    # Larger items first keeps every tensor aligned to its own items, so that mapped arrays need no copy.
-    order = sorted(plain, key=lambda name: (-plain[name].itemsize, name))
+    plain = {name: _storable(name, array) for name, array in tensors.items()}
+    order = file_order({name: array.itemsize for name, array in plain.items()})
     notes = dict(metadata or {})
     entries: dict[str, Any] = {}
-    raws = []
+    pieces = _Pieces(plain.values())
     offset = 0
     for name in order:
         array = plain[name]
-        dtype, raw = _NAMES[array.dtype], _bytes(array)
-        end = offset + raw.nbytes
-        entries[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [offset, end]}
-        notes[_CHECKSUM + name] = _checksum(name, dtype, array.shape, raw)
-        raws.append(raw)
+        dtype, raw, shape = _NAMES[array.dtype], pieces.add(array), array.shape
+        end = offset + array.nbytes
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": (offset, end)}
+        notes[_CHECKSUM + name] = _checksum(name, dtype, shape, raw)
         offset = end
-    header = json.dumps(
-        {"__metadata__": notes, **entries}, ensure_ascii=False, separators=(",", ":")
-    ).encode()
+    header = _JSON.encode({"__metadata__": notes, **entries}).encode()
     header += b" " * (-(8 + len(header)) % _ALIGNMENT)
     yield len(header).to_bytes(8, "little") + header
-    yield from raws
+    yield from pieces
+
+
+def file_order(items: Mapping[str, int]) -> list[str]:
+    """Names of tensors in the order in which they lie in a file.
+
+    Larger items first keeps every tensor aligned to its own items, so that mapped arrays need no copy.
+
+    Args:
+        items: name to bytes of one number.
+    """
+    return sorted(items, key=lambda name: (-items[name], name))
 
 
 def write_safetensors(
@@ -172,6 +184,11 @@ class TensorFile:
             self._checked.add(key)
         return np.frombuffer(raw, dtype=DTYPES[entry.dtype]).reshape(entry.shape)
 
+    def let_go(self) -> None:
+        """Give back the memory of all pages that were read. Arrays stay valid: what is needed again is fetched again."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # Windows has none.
+            self._map.madvise(mmap.MADV_DONTNEED)
+
     def _check(self, key: str, entry: _Entry, raw: memoryview) -> None:
         expected = self._checksums.get(key)
         if expected is not None and expected != _checksum(key, entry.dtype, entry.shape, raw):
@@ -237,32 +254,92 @@ class TensorFile:
         return CorruptRecordingError(f"{self.path}: {what}")
 
 
-def _plain(name: str, array: Array) -> Array:
-    """Row-major and little-endian, the same array where it is so already."""
+class _Pieces:
+    """Row-major bytes of arrays, one after another, in as few pieces as can be had without copying much: many small
+    pieces would cost the run more, each a call for the hash and one of the system, than their copy does.
+
+    Going through it gives the pieces in the order in which their arrays were added.
+    """
+
+    def __init__(self, arrays: Iterable[Array]) -> None:
+        """Args:
+        arrays: all that will be added.
+        """
+        gathered = sum(array.nbytes for array in arrays if _bytes_around(array) is None and not _large(array))
+        self._gathered = np.empty(gathered, np.uint8)
+        self._filled = 0
+        self._wholes: dict[int, tuple[memoryview, int]] = {}
+        self._pieces: list[tuple[memoryview, int, int]] = []
+
+    def add(self, array: Array) -> memoryview:
+        """The bytes of the array that comes next."""
+        around = _bytes_around(array)
+        if around is None and _large(array):
+            # As uint8, since the buffer protocol does not know bfloat16.
+            return self._piece(array.reshape(-1).view(np.uint8).data, 0, array.nbytes)
+        if around is None:
+            around, begin = self._gathered, self._filled
+            self._filled += array.nbytes
+            np.ndarray(array.shape, array.dtype, self._gathered.data, begin)[...] = array
+            return self._piece(self._whole(around)[0], begin, self._filled)
+        whole, address = self._whole(around)
+        begin = _address(array) - address
+        return self._piece(whole, begin, begin + array.nbytes)
+
+    def __iter__(self) -> Iterator[memoryview]:
+        return (whole[begin:end] for whole, begin, end in self._pieces)
+
+    def _whole(self, around: Array) -> tuple[memoryview, int]:
+        found = self._wholes.get(id(around))
+        if found is None:
+            found = self._wholes[id(around)] = (around.data, _address(around))
+        return found
+
+    def _piece(self, whole: memoryview, begin: int, end: int) -> memoryview:
+        last = self._pieces[-1] if self._pieces else None
+        if last is not None and last[0] is whole and last[2] == begin:
+            self._pieces[-1] = (whole, last[1], end)
+        elif end > begin:
+            self._pieces.append((whole, begin, end))
+        return whole[begin:end]
+
+
+def _bytes_around(array: Array) -> Array | None:
+    """The array of bytes that a row-major array is part of, if it is of one."""
+    base = array.base
+    if not isinstance(base, np.ndarray) or base.dtype != np.uint8 or base.ndim != 1:
+        return None
+    return base if array.flags.c_contiguous and base.flags.c_contiguous else None
+
+
+def _large(array: Array) -> bool:
+    return array.nbytes >= _LARGE and array.flags.c_contiguous
+
+
+def _address(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _storable(name: str, array: Array) -> Array:
+    """The array in a type of the format, little-endian; the same array where it is so already."""
     array = np.asarray(array)
-    if array.flags.c_contiguous and array.dtype in _NAMES and array.dtype.byteorder in "<|=" and _little():
+    if array.dtype in _NAMES:
         return array
-    if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and not _little()):
-        array = array.astype(array.dtype.newbyteorder("<"))
-    if array.dtype not in _NAMES:
+    little = array.dtype.newbyteorder("<")
+    if little not in _NAMES:
         raise TypeError(f"tensor {name!r} is of type {array.dtype}, which safetensors does not hold")
-    # `ascontiguousarray` makes a vector of a scalar.
-    return np.ascontiguousarray(array).reshape(array.shape)
-
-
-def _little() -> bool:
-    return np.little_endian
-
-
-def _bytes(array: Array) -> memoryview:
-    """The array's memory. As uint8, since the buffer protocol does not know bfloat16."""
-    return array.reshape(-1).view(np.uint8).data
+    return array.astype(little)
 
 
 def _checksum(name: str, dtype: str, shape: tuple[int, ...], raw: memoryview) -> str:
     # The description is covered too: the same bytes in another shape would be another map.
-    described = zlib.crc32(f"{name} {dtype} {','.join(map(str, shape))} ".encode(errors="surrogatepass"))
+    described = zlib.crc32(f"{name} {dtype} {_sizes(shape)} ".encode(errors="surrogatepass"))
     return f"{zlib.crc32(raw, described):08x}"
+
+
+@functools.lru_cache
+def _sizes(shape: tuple[int, ...]) -> str:
+    return ",".join(map(str, shape))
 
 
 def _are_counts(values: object) -> bool:

@@ -89,5 +89,6 @@ def _problem(folder: Path, file: FileHash) -> str | None:
 
 def _files(folder: Path) -> Iterator[str]:
     for path in folder.rglob("*"):
-        if path.is_file():
-            yield path.relative_to(folder).as_posix()
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not name.startswith((f"{layout.CACHE}/", f"{layout.REGIONS}/")):
+            yield name

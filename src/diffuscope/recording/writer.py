@@ -77,6 +77,7 @@ class RunWriter:
         self._run, self._asked = manifest.id, manifest.sampling.steps
         self._texts = 0
         self._unflushed: list[Path] = []
+        self._unnamed: set[Path] = set()
         self._flushed_at = time.monotonic()
         self._last_step = self._last_call = -1
         self._text: dict[str, Array] = {}
@@ -120,11 +121,12 @@ class RunWriter:
         tensors, maps = dict(tensors), dict(maps)
 
         def write() -> None:
-            files = [self._write_tensors(layout.step_file(step.index), tensors)]
+            # With nothing else to do, flushing costs the run little: it is waiting more than work.
+            flush = self._background.waiting <= 1
+            files = [self._write_tensors(layout.step_file(step.index), tensors, flush)]
             if maps:
-                files.append(self._write_tensors(layout.maps_file(step.index), maps))
-            # With nothing else to do, flushing costs the run nothing: it is waiting, not work.
-            if self._background.waiting <= 1 or time.monotonic() - self._flushed_at > FLUSH_EVERY:
+                files.append(self._write_tensors(layout.maps_file(step.index), maps, flush))
+            if time.monotonic() - self._flushed_at > FLUSH_EVERY:
                 self._flush_to_device()
             self._manifest.add_step(step.model_copy(update={"files": files}))
             self._manifest.write()
@@ -152,7 +154,8 @@ class RunWriter:
             arrays = {name: (call, _arrived(given)) for name, (call, given) in kept.items()}
             fresh = {name: each for name, each in arrays.items() if self._is_new(name, each[1])}
             if fresh:
-                self._text |= {name: array for name, (_, array) in fresh.items()}
+                # Copies: a model may use the memory again.
+                self._text |= {name: array.copy() for name, (_, array) in fresh.items()}
                 file = layout.text_file(self._texts)
                 self._texts += 1
                 named = {layout.at_call(name, call): array for name, (call, array) in fresh.items()}
@@ -299,24 +302,29 @@ class RunWriter:
             or last.tobytes() != array.tobytes()
         )
 
-    def _write_tensors(self, name: str, tensors: Mapping[str, Given]) -> FileHash:
+    def _write_tensors(self, name: str, tensors: Mapping[str, Given], flush: bool = False) -> FileHash:
         arrays = {key: _arrived(given) for key, given in tensors.items()}
         # Saying where they belong, so that a file that strays from another step or run is known.
-        return self._write(name, safetensors_parts(arrays, {"run": self._run, "file": name}))
+        return self._write(name, safetensors_parts(arrays, {"run": self._run, "file": name}), flush)
 
     def _write_picture(self, name: str, image: Image.Image) -> FileHash:
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         return self._write(name, [buffer.getvalue()])
 
-    def _write(self, name: str, parts: Iterable[Buffer]) -> FileHash:
-        written = write_hashed(self.folder, name, parts, flush=False)
-        self._unflushed.append(self.folder / name)
+    def _write(self, name: str, parts: Iterable[Buffer], flush: bool = False) -> FileHash:
+        written = write_hashed(self.folder, name, parts, flush=flush)
+        path = self.folder / name
+        self._unnamed.add(path.parent)
+        if not flush:
+            self._unflushed.append(path)
         return written
 
     def _flush_to_device(self) -> None:
-        flush_to_device(self._unflushed)
+        """Wait until files that were not flushed when they were written, and the names of all, are on the device."""
+        flush_to_device(self._unflushed, self._unnamed)
         self._unflushed.clear()
+        self._unnamed.clear()
         self._flushed_at = time.monotonic()
 
     def _cannot(self, error: Exception, steps: int | None = None) -> RunFolderError:

@@ -8,6 +8,7 @@ copied by the run at all: the writing thread is handed the tensor itself, and ma
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class Held:
         nbytes: memory that is kept from being freed, which is more than the tensor's own where it is a row of a batch.
     """
 
+    __slots__ = ("_tensor", "_version", "nbytes")
+
     def __init__(self, tensor: torch.Tensor) -> None:
         self._tensor, self._version = tensor, tensor._version
         self.nbytes = tensor.untyped_storage().nbytes()
@@ -52,7 +55,8 @@ class Held:
                 "the model changed a tensor in place after its attention had used it, so what was to be kept of it is "
                 "gone; it cannot be recorded"
             )
-        return as_numpy(self._tensor.contiguous())
+        # In whatever layout it has: whoever writes it copies it row by row, once.
+        return as_numpy(self._tensor)
 
 
 class Carrier:
@@ -66,11 +70,12 @@ class Carrier:
 
         The tensor must not be changed in place afterwards; on the CPU that is checked.
         """
-        tensor = tensor.detach()
+        if tensor.requires_grad:
+            tensor = tensor.detach()
         # Tensors of inference mode keep no count of changes.
-        if tensor.device.type == "cpu" and not tensor.is_inference():
+        if tensor.is_cpu and not tensor.is_inference():
             return Held(tensor)
-        if tensor.device.type != "cuda":
+        if not tensor.is_cuda:
             return as_numpy(tensor.to("cpu", copy=True).contiguous())
         source = tensor.contiguous()
         stream = self._streams.get(source.device)
@@ -88,8 +93,31 @@ class Carrier:
         return OnItsWay(host, done)
 
 
+class SameText:
+    """Whether the tensors of a call are, to the bit, those of the call before, where that is told without waiting for a
+    device; elsewhere they are said to differ, and the writer compares them.
+
+    It keeps copies, since a model may use its memory again.
+    """
+
+    def __init__(self) -> None:
+        self._last: list[tuple[Any, ...]] = []
+
+    def __call__(self, tensors: Iterable[torch.Tensor]) -> bool:
+        now = []
+        for tensor in tensors:
+            if not tensor.is_cpu:
+                return False
+            array = as_numpy(tensor.detach())
+            # As bytes, in the order in which they lie in memory: what is stored is what was given, not a number equal
+            # to it.
+            now.append((array.dtype, array.shape, array.strides, array.ravel("K").tobytes()))
+        last, self._last = self._last, now
+        return now == last
+
+
 def as_numpy(tensor: torch.Tensor) -> Array:
-    """A contiguous tensor in host memory as an array of the same memory; bfloat16 through `ml_dtypes`, which NumPy
+    """A tensor in host memory as an array of the same memory and layout; bfloat16 through `ml_dtypes`, which NumPy
     itself lacks."""
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes

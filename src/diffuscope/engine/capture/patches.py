@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,14 +19,22 @@ class Patches:
     """
 
     def __init__(self) -> None:
-        self._replaced: list[tuple[Any, str, Any]] = []
+        self._undo: list[Callable[[], None]] = []
 
     def replace(self, owner: Any, name: str, value: Any) -> None:
         """Set `owner.name` to `value` until the context is left."""
-        # Noted before it is done: whatever interrupts between the two is put back.
-        self._replaced.append((owner, name, vars(owner).get(name, _ABSENT)))
+        before = vars(owner).get(name, _ABSENT)
         # Not setattr: torch modules would register a module or parameter under that name.
-        vars(owner)[name] = value
+        self.do(
+            functools.partial(vars(owner).__setitem__, name, value),
+            functools.partial(_put_back, owner, name, before),
+        )
+
+    def do(self, change: Callable[[], None], undo: Callable[[], None]) -> None:
+        """Make a change until the context is left. `undo` must do no harm where `change` was not made or was undone."""
+        # Noted before it is done: whatever interrupts between the two is put back.
+        self._undo.append(undo)
+        change()
 
     def __enter__(self) -> Self:
         return self
@@ -39,10 +49,13 @@ class Patches:
             self._restore()
 
     def _restore(self) -> None:
-        while self._replaced:
-            owner, name, before = self._replaced[-1]
-            if before is _ABSENT:
-                vars(owner).pop(name, None)
-            else:
-                vars(owner)[name] = before
-            self._replaced.pop()
+        while self._undo:
+            self._undo[-1]()
+            self._undo.pop()
+
+
+def _put_back(owner: Any, name: str, before: Any) -> None:
+    if before is _ABSENT:
+        vars(owner).pop(name, None)
+    else:
+        vars(owner)[name] = before

@@ -15,8 +15,9 @@ from typing import Any, Self
 
 import torch
 
-from diffuscope.engine.capture.carry import Carrier, Timetable
+from diffuscope.engine.capture.carry import Carrier, SameText, Timetable
 from diffuscope.engine.capture.clean import NoiseLevel, noise_level, predicted_clean
+from diffuscope.engine.capture.joint import grid_of, joint_word_map, unpacked
 from diffuscope.engine.capture.kept import (
     Keeping,
     head_gram,
@@ -24,8 +25,9 @@ from diffuscope.engine.capture.kept import (
     rounded,
     rounding,
     row_mask,
-    word_map,
+    word_maps,
 )
+from diffuscope.engine.capture.packing import Packer
 from diffuscope.engine.capture.patches import Patches
 from diffuscope.engine.capture.rows import RowReader
 from diffuscope.engine.capture.steps import steps_of
@@ -33,7 +35,7 @@ from diffuscope.engine.capture.tap import Attended
 from diffuscope.engine.capture.watch import SiteWatch, mask_kind
 from diffuscope.engine.models.family import AttentionSite, DenoiserCall, Family
 from diffuscope.errors import CaptureError, UnsupportedAttentionError
-from diffuscope.recording import Call, RunWriter, Site, Step
+from diffuscope.recording import Branch, Call, RunWriter, Site, Step
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Session:
         tokens: how many text tokens are not padding: those whose maps are kept.
         open_writers: see `Open`.
         lse: whether the row log-sum-exp of self and joint attention may be asked for.
+        branch: whose attention is kept: the conditional row's or the unconditional one's.
         progress: called as `progress(step, steps)` when a step is whole.
 
     Raises (from within the pipeline's call):
@@ -96,19 +99,25 @@ class Session:
         tokens: int,
         open_writers: Open,
         lse: bool = True,
+        branch: Branch = "cond",
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.pipe, self.family, self.tokens = pipe, family, tokens
         self.watch = SiteWatch(family.sites(pipe), lse=lse)
-        self.rows = RowReader(pictures)
+        self.rows = RowReader(pictures, branch)
         self.open_writers, self.progress = open_writers, progress
         self.writers: list[RunWriter] = []
         self.keeping: Keeping
         self._patches = Patches()
         self._parts = [_Part() for _ in range(pictures)]
         self._carry = Carrier()
+        self._pack = Packer(self._carry)
         self._sites: dict[str, Site] = {}
         self._once: list[dict[str, torch.Tensor]] = [{} for _ in range(pictures)]
+        self._texts = [SameText() for _ in range(pictures)]
+        self._kept_sites: list[AttentionSite] = []
+        self._heads: dict[int, list[int] | None] = {}
+        self._forms: dict[str, tuple[Any, ...]] = {}
         self._lse_holds: dict[str, bool] = {}
         self._calls = 0
         self._entry = 0
@@ -117,13 +126,14 @@ class Session:
         self._steps: list[int] = []
         self._kept_steps: frozenset[int] = frozenset()
         self._level: NoiseLevel | None = None
+        self._packed: tuple[int, int] | None = None
 
     # The context: what is watched, and nothing left behind.
 
     def __enter__(self) -> Self:
         self._patches.__enter__()
         try:
-            self.rows.watch(self._patches, self.pipe)
+            self.rows.watch(self._patches, self.pipe, self.family.embeddings)
             self._watch_denoiser()
             self._watch_scheduler()
             self.watch.install(self._patches)
@@ -176,7 +186,7 @@ class Session:
     def _called(self, call: DenoiserCall, output: torch.Tensor) -> None:
         """A forward of the denoiser is over: check it, and keep what is kept of it."""
         self.watch.check(self._calls)
-        timestep = self._number(call.timestep)
+        timestep = self._timestep(call)
         if not self._steps:
             self._read_timetable(timestep)
         labels, rows = self.rows.read(call.conditioning)
@@ -187,25 +197,27 @@ class Session:
         self._calls += 1
         for picture, part in enumerate(self._parts):
             mine = range(picture, len(labels), pictures)
-            # Small, and pipelines go on with them: copied at once.
-            part.tensors[f"latent_in@{number}"] = self._carry(call.sample[picture::pictures].clone())
-            part.tensors[f"output@{number}"] = self._carry(output[picture::pictures].clone())
-            if not rows:
-                # Guidance by a separate forward: this one held no conditional row. It is needed for replay only.
-                part.calls.append(_call(number, timestep, [labels[row] for row in mine], -1))
-                continue
-            row = rows[picture]
-            part.calls.append(_call(number, timestep, [labels[r] for r in mine], mine.index(row)))
-            self._keep_text(picture, row, number, call.conditioning)
-            if self._step in self._kept_steps:
-                for site in self.watch.sites:
-                    if site.name in self.keeping.sites:
-                        self._keep(part, site, self.watch.seen[site.name][0], row, number)
+            kept, maps = dict[str, torch.Tensor](), dict[str, torch.Tensor]()
+            kept["latent_in"] = self._latent(call.sample[picture::pictures])
+            kept["output"] = self._latent(output[picture::pictures])
+            # Guidance by a separate forward: a call may hold no conditional row. It is needed for replay only.
+            row = rows[picture] if rows else -1
+            within = mine.index(row) if rows else -1
+            part.calls.append(_call(number, timestep, [labels[each] for each in mine], within))
+            if rows:
+                self._keep_text(picture, row, number, call.conditioning)
+            if rows and self._step in self._kept_steps:
+                for site in self._kept_sites:
+                    self._keep(part, kept, maps, site, self.watch.seen[site.name][0], row)
+                self._keep_word_maps(maps, row)
+            part.tensors |= self._pack(kept, number)
+            part.maps |= self._pack(maps, number)
         self.watch.seen.clear()
 
     def _begin(self, call: DenoiserCall, output: torch.Tensor) -> None:
         """The first call is over: now it is known what there is to keep."""
-        described = self.watch.describe()
+        described = self.watch.describe(call)
+        self._packed = None if call.positions is None else grid_of(call.positions)
         self._sites = {site.name: site for site in described}
         first = self._steps[self._first_entry]
         steps = self._steps[-1] - first + 1
@@ -215,14 +227,17 @@ class Session:
             FirstCall(
                 described,
                 seen,
-                call.sample[:: len(self._parts)],
-                output[:: len(self._parts)],
+                self._latent(call.sample[:: len(self._parts)]),
+                self._latent(output[:: len(self._parts)]),
                 call.conditioning[0],
                 calls,
                 steps,
             )
         )
         self._kept_steps = frozenset(self.keeping.steps.within(steps))
+        self._kept_sites = [site for site in self.watch.sites if site.name in self.keeping.sites]
+        self._heads = {site.heads: self.keeping.heads_of(site.heads) for site in described}
+        self._forms = {name: _form(each) for name, each in seen.items()}
         if self.keeping.level != "maps":
             # Weights do not change during a run: written with the first text, once for each picture.
             self._once = [self._grams()] * len(self._parts)
@@ -230,12 +245,12 @@ class Session:
     def _grams(self) -> dict[str, torch.Tensor]:
         """``gram/<site>`` of the kept sites that have an output projection of their own."""
         grams = {}
-        for site in self.watch.sites:
-            if site.name in self.keeping.sites:
-                described = self._sites[site.name]
-                gram = head_gram(site.module, described.heads, described.head_dim)
-                if gram is not None:
-                    grams[f"gram/{site.name}"] = gram
+        for site in self._kept_sites:
+            described = self._sites[site.name]
+            dtype = self.watch.seen[site.name][0].value.dtype
+            gram = head_gram(site.module, described.heads, described.head_dim, dtype)
+            if gram is not None:
+                grams[f"gram/{site.name}"] = gram
         return grams
 
     @property
@@ -243,15 +258,22 @@ class Session:
         """Index of the step that the next call serves."""
         return self._steps[self._first_entry + self._entry] - self._steps[self._first_entry]
 
-    def _keep(self, part: _Part, site: AttentionSite, seen: Attended, row: int, number: int) -> None:
-        """Attention of one site in one call, of the conditional row."""
+    def _keep(
+        self,
+        part: _Part,
+        kept: dict[str, torch.Tensor],
+        maps: dict[str, torch.Tensor],
+        site: AttentionSite,
+        seen: Attended,
+        row: int,
+    ) -> None:
+        """Attention of one site in one call, of the conditional row, to `kept`; word maps of joint sites to `maps`."""
         self._check_form(site.name, seen)
-        level, key = self.keeping.level, f"{site.name}@{number}"
-        cross = site.kind == "cross"
+        level, cross = self.keeping.level, site.kind == "cross"
         wanted = {"maps": "", "cross": "q" if cross else "", "qk": "q" if cross else "qk"}[level]
         if wanted == "qk" and self.keeping.values:
             wanted += "v"
-        heads = self.keeping.heads_of(seen.query.shape[-3])
+        heads = self._heads[seen.query.shape[-3]]
         stored = seen
         if wanted and self.keeping.float16 and seen.query.dtype != torch.float16:
             stored = replace(
@@ -262,44 +284,54 @@ class Session:
             )
             lost = rounding(seen, stored, row, every_query=cross)
             part.rounding = max(part.rounding or 0.0, lost)
-        if cross:
-            part.maps[key] = self._carry(word_map(seen, row, self.tokens))
+        if site.kind == "joint":
+            described, holds = self._sites[site.name], self._holds(site.name, seen, row)
+            maps[site.name] = joint_word_map(seen, row, described, self.tokens, lse_holds=holds)
         for kind, tensor in (("q", stored.query), ("k", stored.key), ("v", stored.value)):
             if kind in wanted:
-                part.tensors[f"{kind}/{key}"] = self._carry(_heads(tensor[row], heads))
-        if "k" in wanted and seen.lse is not None and stored is seen:
-            if site.name not in self._lse_holds:
-                self._lse_holds[site.name] = lse_holds(seen, row)
-            if self._lse_holds[site.name]:
-                part.tensors[f"lse/{key}"] = self._carry(_heads(seen.lse[row], heads))
+                kept[f"{kind}/{site.name}"] = _heads(tensor[row], heads)
+        if "k" in wanted and seen.lse is not None and stored is seen and self._holds(site.name, seen, row):
+            kept[f"lse/{site.name}"] = _heads(seen.lse[row], heads)
+
+    def _keep_word_maps(self, maps: dict[str, torch.Tensor], row: int) -> None:
+        """Word maps of every cross site in one call, of the conditional row."""
+        names = [site.name for site in self._kept_sites if site.kind == "cross"]
+        made = word_maps([self.watch.seen[name][0] for name in names], row, self.tokens)
+        maps |= zip(names, made, strict=True)
+
+    def _holds(self, name: str, seen: Attended, row: int) -> bool:
+        """Whether a site's kernel gives the log-sum-exp of its rows, tried in its first call."""
+        if name not in self._lse_holds:
+            self._lse_holds[name] = lse_holds(seen, row)
+        return self._lse_holds[name]
+
+    def _latent(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents as `[row, channel, y, x]`, however they go through the model."""
+        return latents if self._packed is None else unpacked(latents, self._packed)
 
     def _check_form(self, name: str, seen: Attended) -> None:
         """What the manifest says of a site holds in every call."""
-        described = self._sites[name]
-        now = (seen.query.shape[-3:], seen.key.shape[-2], seen.scale, mask_kind(seen), seen.causal)
-        queries = described.grid[0] * described.grid[1]
-        then = ((described.heads, queries, described.head_dim), described.keys, described.scale)
-        if now != (*then, described.mask, described.causal):
+        if _form(seen) != self._forms[name]:
             raise UnsupportedAttentionError(
                 f"{name} changes its shape, scale or kind of mask during the run, which recordings do not hold"
             )
 
     def _keep_text(self, picture: int, row: int, number: int, conditioning: torch.Tensor) -> None:
-        """Text as it is in this call. Keys and values do not change with the step in a plain run: the writer, which
-        has the numbers at hand without waiting for the device, stores a version when they do."""
-        text, self._once[picture] = dict(self._once[picture]), {}
-        text["embedding"] = conditioning[row]
-        for site in self.watch.sites:
-            if site.name not in self.keeping.sites or self.keeping.level == "maps":
-                continue
+        """Text as it is in this call. Keys and values do not change with the step in a plain run: where they do, the
+        writer stores a version."""
+        text = {"embedding": conditioning[row]}
+        for site in self._kept_sites if self.keeping.level != "maps" else ():
             seen = self.watch.seen[site.name][0]
             if site.kind == "cross":
-                for kind, tensor in (("k", seen.key[row]), ("v", seen.value[row])):
-                    small = rounded(tensor, site.name) if self.keeping.float16 else tensor
-                    text[f"{kind}/{site.name}"] = small
+                text[f"k/{site.name}"], text[f"v/{site.name}"] = seen.key[row], seen.value[row]
             mask = row_mask(seen, row)
             if mask is not None and (site.kind == "cross" or self.keeping.level == "qk"):
                 text[f"mask/{site.name}"] = mask
+        if self._texts[picture](text.values()):
+            return
+        if self.keeping.float16:
+            text |= {name: rounded(each, name[2:]) for name, each in text.items() if name[:2] in ("k/", "v/")}
+        text, self._once[picture] = self._once[picture] | text, {}
         self.writers[picture].write_text(
             {f"{name}@{number}": self._carry(tensor) for name, tensor in text.items()}
         )
@@ -316,6 +348,11 @@ class Session:
         if entry + 1 < len(self._steps) and self._steps[entry + 1] == step:
             return
         first = self._steps[self._first_entry]
+        clean = self._latent(clean)
+        if all(call.row < 0 for part in self._parts for call in part.calls):
+            raise CaptureError(
+                f"no call of this step holds a row of the branch {self.rows.branch!r}: without guidance there is none"
+            )
         for picture, part in enumerate(self._parts):
             part.tensors["pred_x0"] = self._carry(clean[picture])
             begin = part.calls[0].timestep
@@ -337,6 +374,18 @@ class Session:
         if self.progress is not None:
             self.progress(step - first + 1, self._steps[-1] - first + 1)
 
+    def _timestep(self, call: DenoiserCall) -> float:
+        """The scheduler's timestep that a call is at."""
+        if call.divisor == 1:
+            return self._number(call.timestep)
+        if not self._steps:
+            given = self._number(call.timestep * call.divisor)
+            assert self._timetable is not None
+            # Divided, and in the model's dtype, it is not to the bit what it was.
+            return min(self._timetable.values, key=lambda value: abs(value - given))
+        assert self._timetable is not None
+        return self._timetable.values[self._first_entry + self._entry]
+
     def _number(self, timestep: Any) -> float:
         if self._timetable is None:
             self._timetable = Timetable(self.pipe.scheduler.timesteps)
@@ -354,6 +403,10 @@ class Session:
 
 def _call(number: int, timestep: float, rows: list[Any], row: int) -> Call:
     return Call(index=number, timestep=timestep, rows=rows, row=row)
+
+
+def _form(seen: Attended) -> tuple[Any, ...]:
+    return (seen.query.shape[-3:], seen.key.shape[-2], seen.scale, mask_kind(seen), seen.causal)
 
 
 def _heads(tensor: torch.Tensor, heads: list[int] | None) -> torch.Tensor:

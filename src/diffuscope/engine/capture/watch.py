@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from diffuscope.engine.capture.joint import grid_of, parts
 from diffuscope.engine.capture.patches import Patches
 from diffuscope.engine.capture.tap import Attended, tap
-from diffuscope.engine.models.family import AttentionSite
+from diffuscope.engine.models.family import AttentionSite, DenoiserCall
 from diffuscope.errors import CoverageError, UnsupportedAttentionError
 from diffuscope.recording import MaskKind, Site
 
@@ -36,9 +37,12 @@ class SiteWatch:
     def install(self, patches: Patches) -> None:
         """Put the taps on, until `patches` is left."""
         for site in self.sites:
-            tap(patches, site.module, site.name, self._see, lse=self._lse and site.kind != "cross")
+            # Word maps of joint sites are made with it, at every level.
+            wanted = site.kind == "joint" or (self._lse and site.kind != "cross")
+            tap(patches, site.module, site.name, self._see, lse=wanted)
         for module in {id(site.spatial): site.spatial for site in self.sites}.values():
-            self._watch_grid(patches, module)
+            if module is not None:
+                self._watch_grid(patches, module)
 
     def begin(self) -> None:
         """A forward of the denoiser begins."""
@@ -50,7 +54,7 @@ class SiteWatch:
         self._open = False
 
     def check(self, call: int) -> None:
-        """Every site must have been seen exactly once: a map of a part is never shown as if it were whole.
+        """Every site must have been seen once, but for image prompts: a part is never shown as if it were whole.
 
         Raises:
             CoverageError: a site was not seen.
@@ -59,24 +63,42 @@ class SiteWatch:
         missing = [site.name for site in self.sites if site.name not in self.seen]
         if missing:
             raise CoverageError(missing, call)
+        after = {site.name: site.after for site in self.sites}
         for name, seen in self.seen.items():
-            if len(seen) != 1:
+            # The first is the text's; image prompts (IP-Adapter) follow it with keys of their own.
+            if len(seen) > 1 + after[name]:
                 raise UnsupportedAttentionError(
                     f"{name} called its attention kernel {len(seen)} times in one forward (an adapter?); "
                     "recording knows sites with one attention call"
                 )
 
-    def describe(self) -> list[Site]:
+    def describe(self, call: DenoiserCall) -> list[Site]:
         """The sites as the forward that is just over showed them. Call `check` first.
 
+        Args:
+            call: what the denoiser was given in that forward.
+
         Raises:
-            UnsupportedAttentionError: a site's queries are not the cells of its grid.
+            UnsupportedAttentionError: a site's queries are not the cells of its grid or, at a joint site, the text and
+                those cells.
         """
         described = []
+        packed = None if call.positions is None else grid_of(call.positions)
         for site in self.sites:
             seen = self.seen[site.name][0]
-            height, width = self._grids[id(site.spatial)]
-            if height * width != seen.query.shape[-2]:
+            grid = packed if site.spatial is None else self._grids[id(site.spatial)]
+            assert grid is not None
+            height, width = (side // site.patch for side in grid)
+            text_keys = image_keys = None
+            if site.kind == "joint":
+                text_keys, image_keys = parts(
+                    site.name,
+                    seen,
+                    text=call.conditioning.shape[-2],
+                    cells=height * width,
+                    text_first=site.text_first,
+                )
+            elif height * width != seen.query.shape[-2]:
                 raise UnsupportedAttentionError(
                     f"{site.name} has {seen.query.shape[-2]} queries, which is not its grid of {height} x {width}"
                 )
@@ -92,6 +114,8 @@ class SiteWatch:
                     keys=seen.key.shape[-2],
                     mask=mask_kind(seen),
                     causal=seen.causal,
+                    text_keys=text_keys,
+                    image_keys=image_keys,
                 )
             )
         return described

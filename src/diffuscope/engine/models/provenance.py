@@ -40,10 +40,12 @@ def _version(package: str) -> str:
 def model_files(folder: Path) -> list[FileHash]:
     """SHA-256 and size of every weight and configuration file in a model's folder, in the order of their paths."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in _HASHED)
-    return [
-        FileHash(path=path.relative_to(folder).as_posix(), sha256=_sha256(path), bytes=path.stat().st_size)
-        for path in found
-    ]
+    return [file_hash(path, folder) for path in found]
+
+
+def file_hash(path: Path, folder: Path) -> FileHash:
+    """SHA-256 and size of a file, under its path in `folder`."""
+    return FileHash(path=path.relative_to(folder).as_posix(), sha256=_sha256(path), bytes=path.stat().st_size)
 
 
 def _sha256(path: Path) -> str:
@@ -62,3 +64,10 @@ def plain(config: Any) -> dict[str, Any]:
         return value if isinstance(value, str | int | float | bool) or value is None else str(value)
 
     return simple(dict(config))  # type: ignore[no-any-return]
+
+
+def dtype_of(denoiser: torch.nn.Module, kernel: torch.dtype) -> str:
+    """The type of a denoiser's parameters by name. Quantised weights are of types that no model computes in: then it is
+    the type that its attention computed in."""
+    first = next((each.dtype for each in denoiser.parameters() if each.dtype.is_floating_point), kernel)
+    return str(first if first.itemsize > 1 else kernel).removeprefix("torch.")

@@ -14,17 +14,9 @@ import diffusers
 import torch
 from diffusers import ConfigMixin, SchedulerMixin
 
-from diffuscope.engine.models.loading import SHIPPED, Loaded, load
+from diffuscope.engine.models.loading import DTYPES, HUB, SHIPPED, Loaded, load
 from diffuscope.errors import InputError, ModelNotFoundError
 from diffuscope.recording import Manifest, ModelInfo, Scheduler
-
-DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
-"""Types that a denoiser's parameters can have."""
 
 _INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
@@ -48,7 +40,7 @@ def reopen(manifest: Manifest, model: str | Path | None = None, device: str | No
         raise InputError(f"the manifest names the type {drew.dtype!r}; models have {', '.join(DTYPES)}")
     place = model if model is not None else _where(drew)
     # A revision is one of the repository that the manifest names, and of no other.
-    revision = drew.revision if str(place) == drew.id and not Path(place).is_dir() else None
+    revision = drew.revision if str(place) == HUB + drew.id else None
     return load(place, device=device or _device(manifest), dtype=dtype, revision=revision)
 
 
@@ -84,14 +76,14 @@ def _where(drew: ModelInfo) -> str | Path:
     if drew.source.startswith("shipped"):
         return SHIPPED
     if drew.source == "hub":
-        return drew.id
-    if drew.source == "folder":
+        return HUB + drew.id
+    if drew.source in ("folder", "file"):
         # Never as a text: one that reads like a hub id would be fetched where its folder is gone.
-        folder = Path(drew.id)
-        if folder.is_dir():
-            return folder
+        place = Path(drew.id)
+        if place.is_dir() if drew.source == "folder" else place.is_file():
+            return place
         raise ModelNotFoundError(
-            f"the model's folder {drew.id} is not there (any more); say where it is with --model (model=)"
+            f"the model's {drew.source} {drew.id} is not there (any more); say where it is with --model (model=)"
         )
     raise ModelNotFoundError(
         f"the run was drawn by a pipeline object ({drew.pipeline}, {drew.id!r}), which a manifest cannot open again; "
