@@ -10,22 +10,59 @@ from __future__ import annotations
 
 import html
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffuscope.errors import DiffuscopeError, NotKeptError, SelectionError, listed
-from diffuscope.maps.aggregate import SizeRequest, aggregate, describe, output_size
-from diffuscope.maps.heatmap import Heatmap, HeatmapSeries
-from diffuscope.maps.resize import Size
-from diffuscope.maps.words import Reduce, Term, WordAttention, find, find_phrase, find_token, find_word
+from diffuscope.analysis.timeline import Timeline, Timelines, timeline_of, timelines_of
+from diffuscope.errors import DiffuscopeError, NotKeptError, SelectionError
+from diffuscope.maps.aggregate import Combine, SizeRequest
+from diffuscope.maps.choosing import chosen_heads, chosen_sites, chosen_steps
+from diffuscope.maps.concept_file import TOKENS as CONCEPT_TOKENS
+from diffuscope.maps.concept_file import LearnedConcept
+from diffuscope.maps.concepts import Against, ConceptKeys, ConceptView, find_concept, stored
+from diffuscope.maps.concepts import keep as keep_concept
+from diffuscope.maps.heads import HeadMaps, contributions
+from diffuscope.maps.heatmap import Heatmap
+from diffuscope.maps.refinement import Refinement, refined
+from diffuscope.maps.region_view import RegionView, region_of
+from diffuscope.maps.regions import mask as mask_region
+from diffuscope.maps.regions import parse as parse_region
+from diffuscope.maps.segmentation import Parts, parts
+from diffuscope.maps.segments import Background, Segments, segment
+from diffuscope.maps.self_attention import SelfAttention
+from diffuscope.maps.stack import TokenStack, shares, token_stack
+from diffuscope.maps.token_attention import WordAttention
+from diffuscope.maps.weights import WeightRequest
+from diffuscope.maps.word_view import WordView
+from diffuscope.maps.words import Reduce, find, find_phrase, find_token, find_word
 from diffuscope.recording import Manifest, Recording, Site, Step, Token, Word
 from diffuscope.selection import Choice, Selection, SiteChoice
+
+# What the engine has of the maps, it has from here (see ARCHITECTURE.md).
+__all__ = [
+    "CONCEPT_TOKENS",
+    "Against",
+    "ConceptKeys",
+    "ConceptView",
+    "LearnedConcept",
+    "Parts",
+    "Refinement",
+    "RegionView",
+    "Run",
+    "WordView",
+    "find",
+    "keep_concept",
+    "mask_region",
+    "open",
+    "parse_region",
+]
 
 
 class Run:
@@ -38,6 +75,7 @@ class Run:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self._attention = WordAttention(recording)
+        self._text_attention = WordAttention(recording, renormalised=True)
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -140,20 +178,192 @@ class Run:
         """
         return WordView(self, find_token(self.manifest.text, index))
 
-    def map(self, selection: Selection | str, *, reduce: Reduce = "sum", size: SizeRequest = None) -> Heatmap:
-        """The map of a selection that names a word or phrase, given as a value or in its text form.
+    def negative_word(self, label: str) -> WordView:
+        """A word of the negative prompt, where the recording kept the row that reads it.
+
+        Raises:
+            NotKeptError: it kept the conditional row, as recordings do where nothing else is asked for.
+            UnknownWordError: the negative prompt has no such word.
+        """
+        if self.manifest.keep.branch == "uncond":
+            return self.word(label)
+        negative = self.manifest.sampling.negative_prompt
+        what = (
+            f"of the negative prompt {negative!r}"
+            if negative
+            else "of a negative prompt: it was drawn without one"
+        )
+        raise NotKeptError(
+            f"this run holds no map {what}; record again with branch='uncond', which keeps the row that reads it. "
+            f"lens.concept(run, {label!r}) shows where the picture itself looks for the word"
+        )
+
+    @property
+    def concepts(self) -> list[str]:
+        """Labels of the concepts whose keys the run's cache has: those that `concept` finds without a model."""
+        return list(stored(self.recording))
+
+    def concept(self, concept: str | ConceptKeys, against: Against = "own") -> ConceptView:
+        """A text that the prompt need not have, from keys that `Lens.concept` made or has left in the run's cache.
+
+        Args:
+            concept: its label, or the keys.
+            against: ``own`` shares the softmax among the concept's own tokens, ``prompt`` among those and the prompt's.
+
+        Raises:
+            NotKeptError: the run's cache has no such concept.
+            SelectionError: the keys are those of another model, or `against` is unknown.
+        """
+        keys = find_concept(self.recording, concept) if isinstance(concept, str) else concept
+        return ConceptView(self, keys, against)
+
+    def segment(
+        self,
+        names: Sequence[str | WordView],
+        background: Background = None,
+        steps: Choice = None,
+        sites: SiteChoice = None,
+        heads: Choice = None,
+        *,
+        size: SizeRequest = None,
+    ) -> Segments:
+        """Several words, phrases or concepts against each other: each patch goes to the one with the largest map.
+
+        Args:
+            names: words or phrases of the prompt, or views of `word`, `phrase`, `concept`.
+            background: what is given to none of them; see `diffuscope.maps.segments.segment`.
+            steps, sites, heads, size: as in `WordView.map`.
+
+        Raises:
+            UnknownWordError, SelectionError: as `word` and `WordView.map`, and for fewer than two names.
+        """
+        views = [
+            WordView(self, find(self.manifest.text, each)) if isinstance(each, str) else each
+            for each in names
+        ]
+        return segment([view.map(steps, sites, heads, size=size) for view in views], background)
+
+    def stack(
+        self,
+        steps: Choice = None,
+        sites: SiteChoice = None,
+        heads: Choice = None,
+        *,
+        padding: bool = False,
+        size: SizeRequest = None,
+        weights: WeightRequest = None,
+        combine: Combine = "mean",
+    ) -> TokenStack:
+        """Maps of all tokens, ``[token, y, x]``: start, the prompt's, end, and on request every token of the padding.
+
+        Arguments and errors as of `WordView.map`. Padding needs queries and keys (``cross``).
+        """
+        chosen = Selection.of(steps=steps, sites=sites, heads=heads)
+        return token_stack(self, chosen, padding=padding, size=size, weights=weights, combine=combine)
+
+    def shares(
+        self,
+        steps: Choice = None,
+        sites: SiteChoice = None,
+        heads: Choice = None,
+        *,
+        size: SizeRequest = None,
+        weights: WeightRequest = None,
+    ) -> TokenStack:
+        """Who holds each patch's attention: the shares of the prompt's words, its other tokens, start, end and padding.
+
+        ``run.shares()["words"]`` is the global picture: bright where the picture listens to the prompt's words.
+        Arguments and errors as of `WordView.map`.
+        """
+        return shares(self, Selection.of(steps=steps, sites=sites, heads=heads), size=size, weights=weights)
+
+    def contributions(
+        self,
+        steps: Choice = None,
+        sites: SiteChoice = None,
+        heads: Choice = None,
+        *,
+        projections: Mapping[str, NDArray[np.floating]] | None = None,
+    ) -> HeadMaps:
+        """What each head adds to its site's output at each patch; see `diffuscope.maps.heads.contributions`.
+
+        Raises:
+            NotKeptError: values were not kept (level ``maps``).
+            SelectionError: a step, site or head that this run does not have.
+        """
+        selection = Selection.of(steps=steps, sites=sites, heads=heads)
+        indices, chosen = chosen_steps(self.recording, selection), chosen_sites(self.recording, selection)
+        by_site = chosen_heads(chosen, selection)
+        return contributions(
+            self.recording, chosen, indices, by_site, selection, "all tokens", projections=projections
+        )
+
+    @cached_property
+    def _self_attention(self) -> SelfAttention:
+        return SelfAttention(self.recording)
+
+    def region(self, region: str | None = None, *, latent: bool = False, **named: Any) -> RegionView:
+        """A part of the picture, for maps of self-attention: who looks at it, what it looks at.
+
+        Args:
+            region: its text form, ``pixel:40,52``, ``box:10,20,60,90``; see `diffuscope.maps.regions`.
+            named: instead of the text, one of ``pixel=(x, y)``, ``pixels=[(x, y), ...]``, ``range=((x, y), (x, y))``
+                (first and last in reading order), ``box=(x0, y0, x1, y1)`` (both corners included), ``contour`` (points,
+                several lists of them, GeoJSON, or a file of it), ``mask`` (an image of the picture's size, an array or a
+                file). With ``guide``, a map or an array, pixels of the region count in proportion to it.
+            latent: coordinates count cells of the latent and not pixels of the picture.
+
+        Raises:
+            RegionError: the region is empty, reaches outside the picture, crosses itself, or cannot be read.
+        """
+        return region_of(self, region, latent, **named)
+
+    def parts(
+        self, number: int | None = None, steps: Choice = None, sites: SiteChoice = None, heads: Choice = None
+    ) -> Parts:
+        """The picture in parts, from self-attention alone: see `diffuscope.maps.segmentation.parts`."""
+        return parts(self, number, steps, sites, heads)
+
+    def refined(
+        self, what: str | WordView | RegionView, how: Refinement | str = "edges", **options: Any
+    ) -> Heatmap:
+        """A map that covers its object better: see `diffuscope.maps.refinement.refined`. `what` is a word or phrase, or a
+        view of `word`, `phrase`, `concept` or `region`."""
+        view = WordView(self, find(self.manifest.text, what)) if isinstance(what, str) else what
+        return refined(view, how, **options)
+
+    def map(
+        self,
+        selection: Selection | str,
+        *,
+        reduce: Reduce = "sum",
+        size: SizeRequest = None,
+        weights: WeightRequest = None,
+        combine: Combine = "mean",
+    ) -> Heatmap:
+        """The map of a selection that names a word, phrase, concept or region, given as a value or in its text form.
 
         `Heatmap.selection` given back makes the same map again.
 
         Raises:
-            SelectionError: the selection names no word, or what it names is not in this run.
+            SelectionError: the selection names neither, or what it names is not in this run.
             UnknownWordError: the prompt has no such word.
+            NotKeptError: the run's cache has no such concept.
         """
         chosen = Selection.parse(selection) if isinstance(selection, str) else selection
-        if chosen.word is None:
+        if chosen.region is not None and chosen.word is None and chosen.concept is None:
+            return self.region(chosen.region).map(
+                chosen.steps, chosen.sites, chosen.heads, size=size, weights=weights
+            )
+        if (chosen.word is None) == (chosen.concept is None):
             raise SelectionError(f"the selection {str(chosen)!r} names no word; add one, as in word=circle")
-        view = WordView(self, find(self.manifest.text, chosen.word))
-        return view.map(chosen.steps, chosen.sites, chosen.heads, reduce=reduce, size=size)
+        if chosen.concept is not None:
+            view: WordView = self.concept(chosen.concept)
+        else:
+            view = WordView(self, find(self.manifest.text, chosen.word or ""))
+        return view.map(
+            chosen.steps, chosen.sites, chosen.heads, reduce, size, weights=weights, combine=combine
+        )
 
     def masses(
         self, steps: Choice = None, sites: SiteChoice = None, heads: Choice = None, *, reduce: Reduce = "sum"
@@ -168,72 +378,36 @@ class Run:
         ]
         return {label: self.word(label).mass(steps, sites, heads, reduce=reduce) for label in labels}
 
-    def _sites_of(self, selection: Selection) -> list[Site]:
-        """The kept cross-attention sites that a selection names."""
-        kept = {site.name: site for site in self._kept}
-        try:
-            return [kept[name] for name in selection.resolve_sites(list(kept), "cross")]
-        except SelectionError:
-            known = self._resolve(selection, [site.name for site in self.sites])
-            if not known:
-                raise
-        lacking = [name for name in known if name not in kept]
-        if any(name.startswith("cross:") for name in lacking):
-            raise NotKeptError(
-                f"not kept in this run: {listed(lacking)}; record again with these sites, or choose from "
-                f"those kept: {listed(list(kept))}"
-            )
-        raise SelectionError(
-            f"words have no map at {listed(lacking)}, where the keys are no text; sites with words: "
-            f"{listed(list(kept))}"
-        )
+    def timeline(
+        self,
+        words: Sequence[str] | None = None,
+        steps: Choice = None,
+        sites: SiteChoice = None,
+        heads: Choice = None,
+        **options: Any,
+    ) -> Timelines:
+        """The run over its steps, in measures: when each word peaks, settles and emerges.
 
-    @staticmethod
-    def _resolve(selection: Selection, names: list[str]) -> tuple[str, ...]:
-        """The names that a selection takes, or none where it does not fit them."""
-        try:
-            return selection.resolve_sites(names)
-        except SelectionError:
-            return ()
+        Args:
+            words: words or phrases; None for all content words. Function words, start and end stand beside as controls.
+            steps, sites, heads: as in `WordView.steps`.
+            options: `reduce`, `size`, `weights` as there; `judge`, a function of (picture, labels) that scores the
+                predicted clean pictures, ``auto`` (that of the drawn world on its runs) or None; `masks`, label to true
+                mask.
 
-    @cached_property
-    def _kept(self) -> list[Site]:
-        """Kept sites whose keys are text."""
-        names = set(self.manifest.keep.sites)
-        kept = [site for site in self.manifest.sites if site.kind == "cross" and site.name in names]
-        if not kept:
-            raise NotKeptError(
-                "no cross-attention site was kept in this run, so words have no map here; "
-                "record it again with keep='maps' or higher and without limiting the sites"
-            )
-        return kept
+        Raises:
+            UnknownWordError: the prompt has no such word.
+            SelectionError: a step, site, head or judge that is not there.
+        """
+        return timelines_of(self, words, steps, sites, heads, **options)
+
+    def _timeline_of(self, view: WordView, *choice: Any, **options: Any) -> Timeline:
+        """`WordView.timeline`; the maps do not know the measures."""
+        return timeline_of(view, *choice, **options)
 
     def _steps_of(self, selection: Selection) -> tuple[int, ...]:
         """Indices of the recorded steps that a selection names."""
-        recorded = [step.index for step in self.manifest.steps]
-        if not recorded:
-            raise SelectionError(
-                "this run was stopped before its first step was whole, so there is nothing to show"
-            )
-        attended = self.recording.attended_steps
-        if selection.steps == "all":
-            if not attended:
-                raise NotKeptError(
-                    f"this run was stopped before a step whose attention was to be kept "
-                    f"({self.manifest.keep.steps})"
-                )
-            return attended
-        wanted = selection.resolve_steps(recorded[-1] + 1)
-        lacking = sorted(set(wanted) - set(recorded))
-        if lacking:
-            raise SelectionError(f"these steps were not recorded: {listed([str(step) for step in lacking])}")
-        lacking = sorted(set(wanted) - set(attended))
-        if lacking:
-            raise NotKeptError(
-                f"attention of these steps was not kept: {listed([str(step) for step in lacking])}; "
-                f"this run kept that of {self.manifest.keep.steps}"
-            )
-        return wanted
+        return chosen_steps(self.recording, selection)
 
     def _background(self) -> Image.Image | None:
         """The picture for notebook display, or None where the run has none."""
@@ -266,175 +440,9 @@ class Run:
         )
 
 
-class WordView:
-    """A word, phrase or special token of a run, and where it was looked at.
-
-    Attributes:
-        run: the run it belongs to.
-        term: its words and tokens.
-    """
-
-    def __init__(self, run: Run, term: Term) -> None:
-        self.run = run
-        self.term = term
-
-    @property
-    def label(self) -> str:
-        """What `Run.word` or `Run.phrase` finds it by."""
-        return self.term.label
-
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        """Indices of its tokens."""
-        return self.term.tokens
-
-    def map(
-        self,
-        steps: Choice = None,
-        sites: SiteChoice = None,
-        heads: Choice = None,
-        reduce: Reduce = "sum",
-        size: SizeRequest = None,
-    ) -> Heatmap:
-        """Where the model looked at the word: mean over heads, then sites, then steps, as a probability.
-
-        Args:
-            steps, sites, heads: which to average, in any form that `Selection.of` takes (``7``, ``"0:10"``,
-                ``slice(5, None)``, ``"cross:up.*"``, ``[3, 5]``). None takes all; sites are the kept
-                cross-attention ones. Heads are counted within each chosen site.
-            reduce: a word's sub-tokens are summed (probability mass) or averaged (DAAM's way). A phrase is
-                always the sum of its words.
-            size: None for the finest kept grid; see `diffuscope.maps.aggregate.output_size`.
-
-        Returns:
-            Heatmap with ``array`` float32 ``[y, x]``.
-
-        Raises:
-            SelectionError: a step, site or head that this run does not have.
-            SizeError: an impossible size.
-            NotKeptError: single heads were asked of a run that kept only ``maps``.
-        """
-        selection, chosen, indices, shape = self._choose(steps, sites, heads, size)
-        maps = {
-            site: values.mean(axis=0, dtype=np.float64)
-            for site, values in self._per_site(selection, chosen, indices, reduce).items()
-        }
-        return Heatmap(
-            aggregate(maps, _grids(chosen), shape),
-            selection,
-            self.label,
-            aggregation=self._describe(selection, chosen, indices, shape, reduce, merge_steps=True),
-            background=self.run._background,
-        )
-
-    def steps(
-        self,
-        steps: Choice = None,
-        sites: SiteChoice = None,
-        heads: Choice = None,
-        reduce: Reduce = "sum",
-        size: SizeRequest = None,
-    ) -> HeatmapSeries:
-        """As `map`, with the steps kept apart: ``array`` is float32 ``[step, y, x]``.
-
-        The mean over its steps is the map.
-        """
-        selection, chosen, indices, shape = self._choose(steps, sites, heads, size)
-        return HeatmapSeries(
-            aggregate(self._per_site(selection, chosen, indices, reduce), _grids(chosen), shape),
-            selection,
-            self.label,
-            aggregation=self._describe(selection, chosen, indices, shape, reduce, merge_steps=False),
-            background=self.run._background,
-            steps=indices,
-        )
-
-    def mass(
-        self, steps: Choice = None, sites: SiteChoice = None, heads: Choice = None, *, reduce: Reduce = "sum"
-    ) -> NDArray[np.float64]:
-        """Attention mass ``[step]``, float64: mean over patches of the word's aggregate at each step.
-
-        A probability: the part of all attention, over the chosen sites, that goes to the word.
-        """
-        return self.steps(steps, sites, heads, reduce).mass
-
-    def share(
-        self, steps: Choice = None, sites: SiteChoice = None, heads: Choice = None, *, reduce: Reduce = "sum"
-    ) -> NDArray[np.float64]:
-        """The word's mass over that of all words of the prompt, ``[step]``; 0 where they have none."""
-        own = self.mass(steps, sites, heads, reduce=reduce)
-        words = [self.run.word(word.label) for word in self.run.words]
-        total = np.sum([word.mass(steps, sites, heads, reduce=reduce) for word in words], axis=0)
-        return np.asarray(np.divide(own, total, out=np.zeros_like(own), where=total > 0))
-
-    def _choose(
-        self, steps: Choice, sites: SiteChoice, heads: Choice, size: SizeRequest
-    ) -> tuple[Selection, list[Site], tuple[int, ...], Size]:
-        selection = Selection.of(steps=steps, sites=sites, heads=heads, word=self.label)
-        indices = self.run._steps_of(selection)
-        chosen = self.run._sites_of(selection)
-        sampling = self.run.manifest.sampling
-        shape = output_size(
-            size,
-            kept=[_grid(site) for site in self.run._kept],
-            chosen=[_grid(site) for site in chosen],
-            image=(sampling.height, sampling.width),
-        )
-        return selection, chosen, indices, shape
-
-    def _per_site(
-        self, selection: Selection, chosen: Sequence[Site], indices: tuple[int, ...], reduce: Reduce
-    ) -> dict[str, NDArray[np.float32]]:
-        """Head-mean maps ``[step, query]`` of each site."""
-        weights = self.term.weights(reduce)
-        # All heads are checked before any is read: a wrong number says so at once, at any site.
-        heads = {site.name: selection.resolve_heads(site.heads, site.name) for site in chosen}
-        return {
-            site.name: self.run._attention.at(site.name, indices, weights, heads[site.name])
-            for site in chosen
-        }
-
-    def _describe(
-        self,
-        selection: Selection,
-        chosen: Sequence[Site],
-        indices: tuple[int, ...],
-        size: Size,
-        reduce: Reduce,
-        *,
-        merge_steps: bool,
-    ) -> str:
-        return describe(
-            sites=len(chosen),
-            steps=len(indices),
-            size=size,
-            grids=[_grid(site) for site in chosen],
-            heads=selection.heads,
-            groups=self.term.groups,
-            reduce=reduce,
-            merge_steps=merge_steps,
-        )
-
-    def __repr__(self) -> str:
-        tokens = ", ".join(str(token) for token in self.tokens)
-        return f"<WordView {self.label!r} of run {self.run.id}, tokens {tokens}>"
-
-    def _repr_png_(self) -> bytes:
-        return self.map()._repr_png_()
-
-
 def open(path: str | Path) -> Run:
     """Open a recording: `Run.open`."""
     return Run.open(path)
-
-
-def _grid(site: Site) -> Size:
-    height, width = site.grid
-    return height, width
-
-
-def _grids(sites: Sequence[Site]) -> dict[str, Size]:
-    return {site.name: _grid(site) for site in sites}
 
 
 def _data_url(image: Image.Image) -> str:

@@ -26,6 +26,7 @@ MODULES = (
     "stage",
     "timeline",
     "chart",
+    "strips",
     "texts",
     "main",
 )

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import diffuscope
+from diffuscope.analysis.measures.timing import peak
+from diffuscope.analysis.timeline.word_kinds import FUNCTION_WORDS
 from diffuscope.errors import NotKeptError, RunFolderError
 from diffuscope.figures.embed import (
     base64,
@@ -32,16 +34,6 @@ from diffuscope.maps.heatmap import UNIT
 if TYPE_CHECKING:
     from diffuscope.recording.manifest import TextInfo, Word
     from diffuscope.run import Run
-
-# fmt: off
-FUNCTION_WORDS = frozenset({
-    "a", "an", "the", "this", "that", "these", "those", "some", "of", "in", "on", "at", "by", "to",
-    "from", "with", "without", "and", "or", "but", "near", "left", "right", "above", "below", "under",
-    "over", "behind", "beside", "between", "is", "are", "was", "were", "its", "it", "his", "her",
-    "their", "my", "your", "very",
-})
-# fmt: on
-"""English words that a page does not open on: it opens on the first word that names something."""
 
 
 def write_report(run: Run, path: str | Path) -> Path:
@@ -79,6 +71,9 @@ def report_data(run: Run) -> dict[str, Any]:
     stack, masses, aggregation = _maps(run, [word["label"] for word in words], grid)
     for word, mass in zip(words, masses, strict=True):
         word["mass"] = [significant(value, 6) for value in mass]
+        top = peak(mass[1:])
+        # A mark where the mass is highest, none where it hardly moves: see the measure ``peak``.
+        word["peak"] = None if top.flat else top.at
     embedded = embed_maps(stack)
     coarsened = (
         ""
@@ -86,6 +81,8 @@ def report_data(run: Run) -> dict[str, Any]:
         else f"The {finest[1]} × {finest[0]} patches were averaged to {grid[1]} × {grid[0]} for this page."
     )
     sites = len(cross_sites(run))
+    # Words are where the row reads them whose attention was kept.
+    read = sampling.prompt if run.manifest.keep.branch == "cond" else sampling.negative_prompt
     return {
         "text": sampling.prompt,
         "title": f"{run.manifest.id} · {run.manifest.model.id}"
@@ -93,7 +90,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "folder": run.path.name,  # as the command line finds it in ./runs, not its place on this machine
         "notices": notices(run),
         "words": words,
-        "prompt": _pieces(text, sampling.prompt),
+        "prompt": _pieces(text, read or ""),
         "first": _first(words),
         "steps": [
             {"index": step.index, "timestep": _finite(step.timestep), "log_snr": _finite(step.log_snr)}
@@ -179,7 +176,7 @@ def _pieces(text: TextInfo, prompt: str) -> list[dict[str, Any]]:
 
 
 def _first(words: list[dict[str, Any]]) -> int:
-    """The word that the page opens on."""
+    """The word that the page opens on: the first that names something."""
     plain = [index for index, word in enumerate(words) if word["kind"] == "word"]
     naming = [index for index in plain if words[index]["text"].casefold() not in FUNCTION_WORDS]
     return (naming or plain or [0])[0]

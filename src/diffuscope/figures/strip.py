@@ -11,13 +11,16 @@ from PIL import Image
 from diffuscope.errors import NotKeptError, RunFolderError, SelectionError
 from diffuscope.maps.colormap import NAMES, DisplayScale
 from diffuscope.maps.heatmap import HeatmapSeries
-from diffuscope.maps.picture import Legend, Panel, blend, figure, paint
+from diffuscope.maps.picture import EACH, Legend, Panel, blend, figure, paint
 
 if TYPE_CHECKING:
     from diffuscope.run import Run, WordView
 
 Behind = Literal["step", "final", "none"]
 """What a map is laid over: the predicted picture of its step, the finished picture, or nothing."""
+
+SeriesScale = Literal["shared", "step", "raw"]
+"""Range of colours: one for all steps (so that they can be compared), each step's own, or 0 to 1."""
 
 ORIGIN = "min-max over all steps shown"
 
@@ -34,6 +37,8 @@ def strip(
     smooth: bool = False,
     columns: int | None = None,
     side: int = 128,
+    scale: SeriesScale = "shared",
+    **options: Any,
 ) -> Image.Image:
     """All steps of a word side by side, in one colour range, with its scale, RGB.
 
@@ -46,25 +51,46 @@ def strip(
         smooth: interpolate between patches, for the eye; said in the legend.
         columns: maps in a row; default up to 10, rows filled evenly.
         side: longer side of a map in pixels.
+        scale: see `SeriesScale`.
+        options: of `WordView.steps`: reduce, weights, combine, renormalise.
 
     Raises:
         SelectionError: a step, site or head that the run does not have, alpha outside 0..1, no columns.
     """
     if columns is not None and columns < 1:
         raise SelectionError(f"A row holds at least one map; got columns={columns}.")
-    series = view.steps(steps, sites, heads)
-    scale = DisplayScale.of(series.array, origin=ORIGIN)
+    series = view.steps(steps, sites, heads, **options)
+    shown, scales = scales_of(series, scale)
     size = panel_size(view.run, side)
     panels = [
-        Panel(over(values, under, size, scale, colormap, alpha=alpha, smooth=smooth), f"step {step}")
-        for step, values, under in zip(
-            series.steps, series.array, backdrops(view.run, series, behind), strict=True
+        Panel(over(values, under, size, own, colormap, alpha=alpha, smooth=smooth), f"step {step}")
+        for step, values, own, under in zip(
+            series.steps, series.array, scales, backdrops(view.run, series, behind), strict=True
         )
     ]
     rows = -(-len(panels) // 10)
     return figure(
-        panels, legend(series, scale, colormap, behind, smooth=smooth), columns or -(-len(panels) // rows)
+        panels, legend(series, shown, colormap, behind, smooth=smooth), columns or -(-len(panels) // rows)
     )
+
+
+def scales_of(series: HeatmapSeries, scale: SeriesScale) -> tuple[DisplayScale, list[DisplayScale]]:
+    """What the legend shows, and the scale of each step.
+
+    Raises:
+        SelectionError: there is no such way to scale.
+    """
+    if scale == "step":
+        return DisplayScale(0.0, 0.0, EACH), [DisplayScale.of(values) for values in series.array]
+    if scale == "raw":
+        shown = DisplayScale(0.0, 1.0, "raw, 0 to 1")
+    elif scale == "shared":
+        shown = DisplayScale.of(series.array, origin=ORIGIN)
+    else:
+        raise SelectionError(
+            f"scale={scale!r} is unknown; colours are 'shared', each 'step' has its own, or 'raw'"
+        )
+    return shown, [shown] * len(series)
 
 
 def write_strip(view: WordView, path: str | Path, **options: Any) -> Path:

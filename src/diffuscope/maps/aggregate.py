@@ -4,18 +4,23 @@ The rule (one for all models, no parameters): heads are averaged first, within t
 brought to the output size; then sites are averaged, each with the same weight whatever its number of heads or
 cells; then steps. Averages and resizing are linear, so steps may be averaged before sites are resized, and
 sites of one grid summed before: the result is the same and far less is computed.
+
+On request sites have weights (`weights`), and everything is summed instead of averaged (`combine="sum"`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.errors import RecordingError, SelectionError, SizeError
 from diffuscope.maps.resize import Method, Size, resize
+
+Combine = Literal["mean", "sum"]
+"""How heads, sites and steps are put together."""
 
 SizeRequest = Size | int | Literal["finest", "native", "image"] | None
 
@@ -57,6 +62,19 @@ def output_size(request: SizeRequest, *, kept: Sequence[Size], chosen: Sequence[
     )
 
 
+def checked_combine(combine: str) -> Combine:
+    """`combine` as it is.
+
+    Raises:
+        SelectionError: it is neither `mean` nor `sum`.
+    """
+    if combine not in get_args(Combine):
+        raise SelectionError(
+            f"combine={combine!r} is unknown; heads, sites and steps are put together by 'mean' or 'sum'"
+        )
+    return combine  # type: ignore[return-value]
+
+
 def _cells(grid: Size) -> int:
     return grid[0] * grid[1]
 
@@ -72,6 +90,9 @@ def aggregate(
     grids: Mapping[str, Size],
     size: Size,
     method: Method = "auto",
+    *,
+    weights: Mapping[str, float] | None = None,
+    combine: Combine = "mean",
 ) -> NDArray[np.float32]:
     """Mean over sites of head-mean maps, each brought to the output size.
 
@@ -81,6 +102,8 @@ def aggregate(
         grids: site name to ``(height, width)`` of its queries.
         size: output ``(height, width)``.
         method: how maps are resized, see `resize`; the default keeps the mean where that can be.
+        weights: site name to weight; None gives every site the same. Not all are 0.
+        combine: `mean`, divided by the sum of weights, or `sum`.
 
     Returns:
         float32 ``[..., y, x]``, the unit of the input.
@@ -93,22 +116,32 @@ def aggregate(
         raise SelectionError("no attention site was chosen; choose at least one")
     by_grid: dict[Size, NDArray[np.float64]] = {}
     for site, values in maps.items():
-        grid = grids[site]
+        grid, weight = grids[site], 1.0 if weights is None else weights[site]
+        if weight == 0:
+            continue
+        part = values.astype(np.float64)
+        if weight != 1:
+            part *= weight
         if grid in by_grid:
-            by_grid[grid] += values
+            by_grid[grid] += part
         else:
-            by_grid[grid] = values.astype(np.float64)
+            by_grid[grid] = part
     total: NDArray[np.float64] | None = None
     for grid, values in by_grid.items():
-        part = resize(values.reshape(*values.shape[:-1], *grid), size, method)
-        total = part if total is None else total + part
+        sized = resize(values.reshape(*values.shape[:-1], *grid), size, method)
+        total = sized if total is None else total + sized
     assert total is not None
     if not np.isfinite(total).all():
         raise RecordingError(
             "the recorded attention holds NaN or infinity: the model produced invalid numbers; "
             "record it again in float32, or with another seed"
         )
-    return np.asarray(total / len(maps), dtype=np.float32)
+    share = (
+        1.0
+        if combine == "sum"
+        else 1 / (len(maps) if weights is None else sum(weights[site] for site in maps))
+    )
+    return np.asarray(total * share, dtype=np.float32)
 
 
 def describe(
@@ -121,6 +154,9 @@ def describe(
     groups: Sequence[Sequence[int]],
     reduce: str,
     merge_steps: bool,
+    combine: Combine = "mean",
+    weights: str = "",
+    branch: str = "cond",
 ) -> str:
     """One sentence that says how a map came about, for figures and reports.
 
@@ -131,12 +167,16 @@ def describe(
         heads: the head selection's text (``all``, ``3,5``).
         groups: the tokens of each word.
         reduce: how a word's tokens were combined, ``sum`` or ``mean``.
-        merge_steps: whether steps were averaged too, or kept apart.
+        merge_steps: whether steps were put together too, or kept apart.
+        combine: how heads, sites and steps were put together.
+        weights: text form of the weights of sites; empty for equal ones.
+        branch: which row's attention was kept, ``cond`` or ``uncond``.
     """
     parts = [
-        f"Mean over {'all heads' if heads == 'all' else f'heads {heads}'}",
+        f"{combine.capitalize()} over {'all heads' if heads == 'all' else f'heads {heads}'}",
         f"then over {_count(sites, 'site')}"
-        + (f" brought to {size[0]}x{size[1]}" if any(grid != size for grid in grids) else ""),
+        + (f" brought to {size[0]}x{size[1]}" if any(grid != size for grid in grids) else "")
+        + (f" weighed {weights}" if weights else ""),
     ]
     if merge_steps:
         parts.append(f"then over {_count(steps, 'step')}")
@@ -148,7 +188,8 @@ def describe(
         sentence += f"; {reduce} over a word's tokens"
     if len(groups) > 1:
         sentence += f"; sum over {len(groups)} words"
-    return f"{sentence}. Conditional branch, last call of each step."
+    row = "Conditional" if branch == "cond" else "Unconditional"
+    return f"{sentence}. {row} branch, last call of each step."
 
 
 def _count(number: int, noun: str) -> str:

@@ -73,6 +73,62 @@ def head_mean(
     return np.ascontiguousarray((total / len(chosen)).T, dtype=np.float32)
 
 
+def weighted_heads(
+    q: Array,
+    k: Array,
+    scale: float,
+    *,
+    keys: Sequence[int],
+    weights: Sequence[float],
+    heads: Sequence[int] | None = None,
+    mask: Array | None = None,
+) -> Floats:
+    """Weighted sum over some keys of each head's probabilities: ``[head, query]``.
+
+    The softmax runs over *all* keys; only then the asked ones are taken.
+
+    Args:
+        q, k, scale, mask: as in `probabilities`.
+        keys: key positions to sum over.
+        weights: of each of them.
+        heads: indices of heads; all when None.
+
+    Returns:
+        float32 ``[head, query]``; with weights of 1 the probability mass that these keys get.
+    """
+    shares = np.asarray(weights, np.float64)
+    return np.stack(
+        [
+            (rows[:, list(keys)].astype(np.float64) @ shares).astype(np.float32)
+            for rows in _per_head(q, k, scale, mask, heads=heads)
+        ]
+    )
+
+
+def attended_values(
+    q: Array,
+    k: Array,
+    v: Array,
+    scale: float,
+    *,
+    heads: Sequence[int],
+    keys: Sequence[int] | None = None,
+    mask: Array | None = None,
+) -> Iterator[NDArray[np.float64]]:
+    """``P V`` of each head in turn, float64 ``[query, dim]``, computed from the probabilities.
+
+    Args:
+        q, k, scale, mask: as in `probabilities`.
+        v: values ``[key_head, key, dim]``.
+        heads: indices of heads.
+        keys: take these keys' part of the sum alone, without making their probabilities sum to 1; all when None.
+    """
+    group = len(q) // len(v)
+    chosen: slice | list[int] = slice(None) if keys is None else list(keys)
+    for head, rows in zip(heads, _per_head(q, k, scale, mask, heads=heads), strict=True):
+        yield rows[:, chosen].astype(np.float64) @ v[head // group][chosen].astype(np.float64)
+
+
 def attention_from(
     q: Array,
     k: Array,

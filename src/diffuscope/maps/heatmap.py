@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from PIL import Image
 
 from diffuscope.errors import RunFolderError, SelectionError, SizeError
 from diffuscope.maps.colormap import NAMES, DisplayScale
+from diffuscope.maps.export import VALUES, Labelled, save_values, suffix_of
 from diffuscope.maps.picture import Legend, Panel, blend, figure, paint
 from diffuscope.maps.resize import Size
 from diffuscope.selection import Selection
@@ -28,7 +29,9 @@ PANEL, PAIR = 512, 384
 """Longer side in pixels, at least, of a map alone in its figure and of one beside the picture."""
 
 Floats = NDArray[np.float32]
-Scale = DisplayScale | tuple[float, float] | None
+Scale = DisplayScale | tuple[float, float] | Literal["map", "raw"] | None
+"""Range of colours: ``map`` (or None) stretches them over the map's own values, ``raw`` shows probabilities as they
+are, 0 to 1; two numbers, or a scale that several maps share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +82,14 @@ class _Described(ABC):
         return f"<{type(self).__name__} {self.label!r} {shape}, {values}, {self.selection}>"
 
     def _scale(self, scale: Scale, origin: str) -> DisplayScale:
-        if scale is None:
+        if scale is None or scale == "map":
             return DisplayScale.of(self.array, origin=origin)
+        if scale == "raw":
+            return DisplayScale(0.0, 1.0, "raw, 0 to 1")
+        if isinstance(scale, str):
+            raise SelectionError(
+                f"scale={scale!r} is unknown; give 'map', 'raw', two numbers, or a DisplayScale"
+            )
         if isinstance(scale, DisplayScale):
             return scale
         low, high = scale
@@ -107,28 +116,50 @@ class _Described(ABC):
     def save(self, path: str | Path, **options: Any) -> Path:
         """Write the map to a file and return its path.
 
-        ``.npy`` holds `array` exactly; ``.png`` holds `figure` (which takes the options): a picture for
-        people, with colour scale, unit and range.
+        ``.png`` holds `figure` (which takes the options): a picture for people, with colour scale, unit and range.
+        Every other suffix holds values: ``.npy``, ``.npz``, ``.csv``, ``.16.png``, ``.tif``, ``.exr``, ``.zarr``; see
+        `diffuscope.maps.export`.
 
         Raises:
             SelectionError: another suffix.
+            MissingExtraError: ``.exr`` and ``.zarr`` need the extra ``export``.
             RunFolderError: the file cannot be written.
         """
         path = Path(path)
-        if path.suffix.lower() not in {".npy", ".png"}:
+        suffix = suffix_of(path)
+        if suffix in VALUES:
+            return save_values(self.labelled(), path)
+        if suffix != ".png":
             raise SelectionError(
-                f"{path.name!r}: a map is saved as .png (a picture) or .npy (its exact values)"
+                f"{path.name!r}: a map is saved as .png (a picture) or as its values: {', '.join(VALUES)}"
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix.lower() == ".npy":
-                with path.open("wb") as file:
-                    np.save(file, self.array, allow_pickle=False)
-            else:
-                self.figure(**options).save(path, "PNG")
+            self.figure(**options).save(path, "PNG")
         except OSError as error:
             raise RunFolderError(f"cannot write {path}: {error.strerror or error}") from error
         return path
+
+    @property
+    def _about(self) -> dict[str, str]:
+        return {
+            "label": self.label,
+            "selection": str(self.selection),
+            "unit": self.unit,
+            "aggregation": self.aggregation,
+        }
+
+    @abstractmethod
+    def labelled(self) -> Labelled:
+        """The values with the names of their axes, for export."""
+
+    def to_xarray(self) -> Any:
+        """The values as an `xarray.DataArray` with named axes and the map's description as attributes.
+
+        Raises:
+            MissingExtraError: xarray is not installed (extra ``export``).
+        """
+        return self.labelled().to_xarray()
 
     def _picture(self) -> Image.Image | None:
         """The picture to draw over where none was given; a map is shown without where there is none."""
@@ -139,6 +170,10 @@ class Heatmap(_Described):
     """Where a word was looked at: ``array`` is float32 ``[y, x]``, origin top left, probabilities."""
 
     _axes = 2
+
+    def labelled(self) -> Labelled:
+        """``[y, x]`` with the names of its axes."""
+        return Labelled(self.array, ("y", "x"), {}, self._about)
 
     @property
     def peak(self) -> tuple[int, int]:
@@ -260,6 +295,10 @@ class HeatmapSeries(_Described):
         if len(steps) != len(self.array):
             raise SizeError(f"{len(self.array)} maps need as many step indices; got {len(steps)}")
         object.__setattr__(self, "steps", steps)
+
+    def labelled(self) -> Labelled:
+        """``[step, y, x]`` with the names of its axes and the steps' indices."""
+        return Labelled(self.array, ("step", "y", "x"), {"step": list(self.steps)}, self._about)
 
     def __len__(self) -> int:
         return len(self.array)

@@ -1,31 +1,27 @@
-"""Words of a prompt: which tokens they are, and their attention at every site and step of a recording.
+"""Words of a prompt: which tokens they are. (`token_attention` has their attention.)
 
 A word is found by its whole label, upper and lower case alike, never by a part of it: "cat" is not in
 "category". The second "circle" of a prompt is ``circle#2``. Words in angle brackets stand for what is no word
 of the prompt: ``<start>``, ``<end>`` (the first end token), ``<padding>`` (all of it, what follows the end)
 and ``<token 7>``.
+
+Where several text encoders have tokens of their own among the keys (SD3), a word is the sum of its tokens of all of
+them, and ``circle@t5`` is those of one alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from diffuscope.errors import NotKeptError, SelectionError, UnknownWordError, listed
-from diffuscope.maps.attention import head_mean
+from diffuscope.errors import SelectionError, UnknownWordError
 
 if TYPE_CHECKING:
-    from diffuscope.recording import Recording, Site, TextInfo, Word
+    from diffuscope.recording import TextInfo, Word
 
 Reduce = Literal["sum", "mean"]
-Floats = NDArray[np.float32]
-Weights = tuple[tuple[int, float], ...]
 SPECIAL = {"<start>": "start", "<end>": "end", "<padding>": "padding"}
 """Labels for tokens that belong to no word, and the token kind of each."""
 
@@ -39,11 +35,14 @@ class Term:
         words: labels of its words; empty for special tokens.
         groups: token indices, one tuple for each word. Sub-tokens are reduced within a group, groups are
             summed.
+        encoders: tokens ``(start, stop)`` of each text encoder, where there are several. Sub-tokens are then reduced
+            within a group and encoder.
     """
 
     label: str
     words: tuple[str, ...]
     groups: tuple[tuple[int, ...], ...]
+    encoders: tuple[tuple[int, int], ...] = ()
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -61,11 +60,15 @@ class Term:
         total: dict[int, float] = {}
         for group in self.groups:
             for token in group:
+                share = 1.0 if reduce == "sum" else 1.0 / self._beside(token, group)
                 # A token that two words share counts once: the map stays a probability.
-                total[token] = min(
-                    1.0, total.get(token, 0.0) + (1.0 if reduce == "sum" else 1.0 / len(group))
-                )
+                total[token] = min(1.0, total.get(token, 0.0) + share)
         return total
+
+    def _beside(self, token: int, group: tuple[int, ...]) -> int:
+        """How many of a group's tokens are of the same encoder as `token`, itself included."""
+        own = next(((start, stop) for start, stop in self.encoders if start <= token < stop), None)
+        return len(group) if own is None else sum(own[0] <= each < own[1] for each in group)
 
 
 def find(text: TextInfo, label: str) -> Term:
@@ -84,6 +87,9 @@ def find(text: TextInfo, label: str) -> Term:
 
 def find_word(text: TextInfo, label: str) -> Term:
     """As `find`, but a phrase is not accepted."""
+    name, text, encoder = _of_encoder(text, label)
+    if encoder:
+        return _named(find_word(text, name), encoder)
     wanted = label.strip()
     if wanted.casefold() in SPECIAL:
         return find_special(text, wanted)
@@ -92,8 +98,8 @@ def find_word(text: TextInfo, label: str) -> Term:
         return find_token(text, int(number[1]))
     word = _match(text, wanted)
     if word is None:
-        raise UnknownWordError(label, _labels(text))
-    return Term(word.label, (word.label,), (tuple(word.tokens),))
+        raise _unknown(text, label)
+    return Term(word.label, (word.label,), (tuple(word.tokens),), _spans(text))
 
 
 def find_special(text: TextInfo, label: str) -> Term:
@@ -105,10 +111,13 @@ def find_special(text: TextInfo, label: str) -> Term:
     name = label.strip().casefold()
     tokens = tuple(token.index for token in text.tokens if token.kind == SPECIAL.get(name))
     if name == "<end>":
-        tokens = tokens[:1]
+        # The first one of each encoder.
+        ends = [encoder.start for encoder in text.encoders] or [0]
+        firsts = (next((token for token in tokens if token >= start), None) for start in ends)
+        tokens = tuple(dict.fromkeys(token for token in firsts if token is not None))
     if not tokens:
-        raise UnknownWordError(label, _labels(text))
-    return Term(name, (), (tokens,))
+        raise _unknown(text, label)
+    return Term(name, (), (tokens,), _spans(text))
 
 
 def find_token(text: TextInfo, index: int) -> Term:
@@ -138,13 +147,17 @@ def find_phrase(text: TextInfo, phrase: str | Sequence[str]) -> Term:
         # A word named twice counts once: the phrase's map stays a probability.
         terms = list(dict.fromkeys(find_word(text, label) for label in labels))
         if not terms:
-            raise UnknownWordError("", _labels(text))
+            raise _unknown(text, "")
         joined = " + ".join(term.label for term in terms)
         return Term(
             joined,
             tuple(term.label for term in terms),
             tuple(group for term in terms for group in term.groups),
+            _spans(text),
         )
+    name, text, encoder = _of_encoder(text, phrase)
+    if encoder:
+        return _named(find_phrase(text, name), encoder)
     wanted = phrase.split()
     words = sorted(text.words, key=lambda word: word.tokens[0] if word.tokens else word.start)
     for start in range(len(words) - len(wanted) + 1) if wanted else ():
@@ -154,8 +167,45 @@ def find_phrase(text: TextInfo, phrase: str | Sequence[str]) -> Term:
                 _phrase_label(text, words, start, len(wanted)),
                 tuple(word.label for word in here),
                 tuple(tuple(word.tokens) for word in here),
+                _spans(text),
             )
-    raise UnknownWordError(phrase, _labels(text))
+    raise _unknown(text, phrase)
+
+
+def _of_encoder(text: TextInfo, label: str) -> tuple[str, TextInfo, str]:
+    """A label without its encoder, the text of that encoder alone, and its name; as given where it names none.
+
+    Raises:
+        UnknownWordError: there is no such encoder.
+    """
+    name, at, encoder = label.strip().rpartition("@")
+    if not at or not text.encoders:
+        return label, text, ""
+    span = next((each for each in text.encoders if each.name == encoder.strip().casefold()), None)
+    if span is None:
+        there = " and ".join(each.name for each in text.encoders)
+        raise UnknownWordError(
+            label,
+            [word.label for word in text.words],
+            f"there is no text encoder {encoder.strip()!r}, only {there}",
+        )
+    tokens = [token for token in text.tokens if span.start <= token.index < span.stop]
+    words = [
+        word.model_copy(update={"tokens": mine})
+        for word in text.words
+        if (mine := [token for token in word.tokens if span.start <= token < span.stop])
+    ]
+    return name, text.model_copy(update={"tokens": tokens, "words": words, "encoders": []}), span.name
+
+
+def _named(term: Term, encoder: str) -> Term:
+    """The term under labels that lead back to this encoder's tokens."""
+    words = tuple(f"{word}@{encoder}" for word in term.words)
+    return Term(f"{term.label}@{encoder}", words, term.groups)
+
+
+def _spans(text: TextInfo) -> tuple[tuple[int, int], ...]:
+    return tuple((encoder.start, encoder.stop) for encoder in text.encoders)
 
 
 def _phrase_label(text: TextInfo, words: Sequence[Word], start: int, length: int) -> str:
@@ -168,8 +218,19 @@ def _phrase_label(text: TextInfo, words: Sequence[Word], start: int, length: int
     )
 
 
-def _labels(text: TextInfo) -> list[str]:
-    return [word.label for word in text.words]
+def _unknown(text: TextInfo, label: str) -> UnknownWordError:
+    """The error for what the prompt does not have, with the reason where it was cut off."""
+    labels = [word.label for word in text.words]
+    # Words, not characters: "cat" was not cut off where "category" was.
+    cut = set(re.findall(r"\w+(?:['’\-]\w+)*", (text.cut or "").casefold()))
+    asked = re.findall(r"\w+(?:['’\-]\w+)*", label.casefold())
+    if text.cut and any(word in cut for word in asked):
+        return UnknownWordError(
+            label,
+            labels,
+            f"it was cut off: the text encoder reads {text.length} tokens, and {text.cut!r} did not fit",
+        )
+    return UnknownWordError(label, labels)
 
 
 def _is(text: TextInfo, word: Word, label: str) -> bool:
@@ -194,108 +255,3 @@ def _match(text: TextInfo, label: str) -> Word | None:
         if 1 <= int(number) <= len(same):
             return same[int(number) - 1]
     return None
-
-
-class WordAttention:
-    """Head-mean attention to tokens, for each site and step of a recording.
-
-    Where all heads of a site are asked for, the stored word maps are read (small, made at recording time);
-    otherwise the softmax is computed from queries and keys. Both give the same numbers. What was asked last
-    is kept in memory up to `budget` bytes, so that asking for a word again costs its average alone.
-
-    Attributes:
-        recording: the recording that is read.
-    """
-
-    def __init__(self, recording: Recording, budget: int = 96 * 2**20) -> None:
-        self.recording = recording
-        self._sites: dict[str, Site] = {site.name: site for site in recording.manifest.sites}
-        self._cache: OrderedDict[tuple[object, ...], Floats] = OrderedDict()
-        self._budget = budget
-        self._held = 0
-
-    def at(
-        self,
-        site: str,
-        steps: Sequence[int],
-        weights: dict[int, float],
-        heads: Sequence[int],
-        call: int | None = None,
-    ) -> Floats:
-        """Weighted sum of tokens' head-mean maps, float32 ``[step, query]``.
-
-        Args:
-            site: name of a kept cross site.
-            steps: step indices.
-            weights: token index to weight.
-            heads: head indices of this site to average over.
-            call: a call of the step; None is its last one.
-
-        Raises:
-            NotKeptError: the recording's level kept no tensors that answer this; the error names the level
-                that would.
-            CorruptRecordingError: a file of the run is damaged.
-        """
-        asked = (site, tuple(sorted(weights.items())), tuple(heads), call)
-        return np.stack([self._cached(step, *asked) for step in steps])
-
-    def _cached(
-        self, step: int, site: str, weights: Weights, heads: tuple[int, ...], call: int | None
-    ) -> Floats:
-        key = (step, site, weights, heads, call)
-        row = self._cache.get(key)
-        if row is not None:
-            self._cache.move_to_end(key)
-            return row
-        row = self._row(step, site, dict(weights), heads, call)
-        self._cache[key] = row
-        self._held += row.nbytes
-        while self._held > self._budget and len(self._cache) > 1:
-            self._held -= self._cache.popitem(last=False)[1].nbytes
-        return row
-
-    def _row(
-        self, step: int, site: str, weights: dict[int, float], heads: tuple[int, ...], call: int | None
-    ) -> Floats:
-        """``[query]`` of one site in one step."""
-        described = self._sites[site]
-        tokens, shares = list(weights), list(weights.values())
-        stored = None
-        if heads == tuple(range(described.heads)):
-            try:
-                stored = self.recording.word_maps(site, step, call)
-            except NotKeptError:
-                stored = None
-        if stored is not None and max(tokens) < len(stored):
-            return _weighted(stored[tokens], shares)
-        try:
-            q, k = self.recording.query(site, step, call), self.recording.keys(site, step, call)
-            mask = self.recording.mask(site, step, call)
-        except NotKeptError:
-            # Rows of a softmax sum to 1 over all keys, so the whole padding is what the stored tokens leave.
-            if stored is None or tokens != list(range(len(stored), described.keys)) or len(set(shares)) > 1:
-                raise
-            rest = 1 - stored.sum(axis=0, dtype=np.float64)
-            return np.asarray(shares[0] * np.clip(rest, 0.0, None), np.float32)
-        places = places_of(heads, self.recording.heads(site), site)
-        return _weighted(head_mean(q, k, described.scale, heads=places, keys=tokens, mask=mask), shares)
-
-
-def places_of(heads: Sequence[int], kept: Sequence[int], site: str) -> list[int]:
-    """Where heads stand among those that were kept of a site.
-
-    Raises:
-        NotKeptError: one of them was not kept.
-    """
-    lacking = [str(head) for head in heads if head not in kept]
-    if lacking:
-        raise NotKeptError(
-            f"of {site} these heads were not kept: {listed(lacking)}; this run kept "
-            f"{listed([str(head) for head in kept]) or 'none'}"
-        )
-    return [list(kept).index(head) for head in heads]
-
-
-def _weighted(maps: NDArray[np.floating], weights: Sequence[float]) -> Floats:
-    """Sum over the first axis with weights, accumulated in float64."""
-    return np.asarray(np.asarray(weights, np.float64) @ maps.astype(np.float64), np.float32)

@@ -6,6 +6,7 @@ import { decodeTable } from "./paint.js";
 import { parseSelection, textOfHash } from "./selection.js";
 import { showStage } from "./stage.js";
 import { byId, createStore, element } from "./store.js";
+import { showStrips } from "./strips.js";
 import { showTexts } from "./texts.js";
 import { showTimeline } from "./timeline.js";
 import { showWords } from "./words.js";
@@ -26,6 +27,7 @@ showWords(data, maps, store);
 showStage(data, maps, tables, store);
 showTimeline(data, maps, tables, store);
 showChart(data, store);
+showStrips(data, tables, store);
 showTexts(data, store);
 addEventListener("hashchange", () => store.set({ ...parseSelection(data, maps, textOfHash(location.hash)), playing: false }));
 

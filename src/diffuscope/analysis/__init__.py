@@ -1,0 +1,1 @@
+"""Measures of recordings: what maps, objects and steps say in numbers."""

@@ -1,0 +1,1 @@
+"""Objects of a picture: where they are, and how well maps find them."""

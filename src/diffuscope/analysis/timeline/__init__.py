@@ -1,0 +1,19 @@
+"""Timelines: how a word's attention goes over the steps, and when each thing is there."""
+
+from diffuscope.analysis.timeline.build import Asked, JudgeChoice, timeline_of, timelines_of
+from diffuscope.analysis.timeline.judges import DrawnWorld, Judge
+from diffuscope.analysis.timeline.timeline import Part, Timeline, definitions
+from diffuscope.analysis.timeline.timelines import Timelines
+
+__all__ = [
+    "Asked",
+    "DrawnWorld",
+    "Judge",
+    "JudgeChoice",
+    "Part",
+    "Timeline",
+    "Timelines",
+    "definitions",
+    "timeline_of",
+    "timelines_of",
+]

@@ -1,0 +1,180 @@
+"""Judges: who says whether a thing is in a picture. One for the drawn world ships; others are callables of the
+user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from diffuscope import scenes
+from diffuscope.errors import NotKeptError, SelectionError
+from diffuscope.maps.cache import RunCache
+from diffuscope.scenes.vocabulary import COLOURS, NOUNS, PLACES, SIZE_WORDS
+
+if TYPE_CHECKING:
+    from diffuscope.maps.words import Term
+    from diffuscope.run import Run
+
+Judge = Callable[[Image.Image, Sequence[str]], Sequence[float]]
+"""Takes a picture (RGB) and labels of words or phrases; gives a score of each: 0 where it is not there, more the
+surer it is, NaN where the judge has no answer to such a word. A detector's or CLIP's score, for instance."""
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+RELATIONS = frozenset({"left", "right", "above", "below"})
+
+
+def name_of(judge: Judge) -> str:
+    """What a judge is called in results: its attribute `name`, else the function's or class's own."""
+    return str(getattr(judge, "name", None) or getattr(judge, "__name__", None) or type(judge).__name__)
+
+
+def judged(run: Run, judge: Judge, labels: Sequence[str]) -> Floats | None:
+    """Scores ``[step, label]`` of all recorded steps' predicted clean pictures; None where the run kept none.
+
+    Raises:
+        SelectionError: the judge gives another number of scores, or negative ones.
+    """
+    try:
+        pictures = [run.preview(step.index) for step in run.steps]
+    except NotKeptError:
+        return None
+    rows = []
+    for picture in pictures:
+        scores = np.asarray(judge(picture, labels), np.float64)
+        if scores.shape != (len(labels),) or (scores < 0).any():
+            raise SelectionError(
+                f"the judge {name_of(judge)} gave scores of shape {scores.shape} for {len(labels)} labels; it gives "
+                "one of 0 or more for each, NaN where it has no answer"
+            )
+        rows.append(scores)
+    return np.stack(rows)
+
+
+class DrawnWorld:
+    """What the judge of the drawn world says of a run of the shipped model: true masks, and when each word came true.
+
+    A noun is there when the judge names it, a colour or size when it sees it on the thing that the prompt gives it
+    to, whatever it takes that thing for; a place when it names it; *left*, *right*, *above* and *below* when the two
+    things stand so. It has no answer to other words. All answers are yes or no (1 or 0), so that no kind of word has
+    a stricter threshold than another.
+
+    Attributes:
+        run: the run.
+        description: what its prompt says.
+    """
+
+    name = "the drawn world's judge"
+
+    def __init__(self, run: Run, description: scenes.Description) -> None:
+        self.run = run
+        self.description = description
+        self._meanings = _meanings(run)
+
+    @classmethod
+    def of(cls, run: Run) -> DrawnWorld | None:
+        """For a run of the shipped model with a prompt that its world can say, else None."""
+        sampling, model = run.manifest.sampling, run.manifest.model
+        if model.id != "scenes" or (sampling.height, sampling.width) != (scenes.SIDE, scenes.SIDE):
+            return None
+        description = scenes.parse(sampling.prompt)
+        return None if description is None else cls(run, description)
+
+    def mask(self, term: Term) -> Mask | None:
+        """True pixels ``[y, x]`` of what a word or phrase names, in the finished picture: a thing for its noun,
+        colour and size, what no thing covers for a place. None where the judge does not find it, or the word names
+        nothing."""
+        about = self._about(term)
+        if about is None or self._final is None:
+            return None
+        reading, matched = self._final, self._matched(self._final)
+        if about == "place":
+            if reading.place != self.description.place:
+                return None
+            covered = np.zeros((scenes.SIDE, scenes.SIDE), bool)
+            for found in reading.objects:
+                covered |= found.mask
+            return ~covered
+        if not isinstance(about, int):
+            return None
+        at = matched[about]
+        if at is None or reading.objects[at].noun != self.description.things[about].noun:
+            return None
+        mask = reading.objects[at].mask
+        return mask if mask.any() else None
+
+    def scores(self, term: Term) -> Floats | None:
+        """1 or 0 for each recorded step, ``[step]``: whether every word of the term that the judge can answer to is
+        true of the predicted clean picture. None where it can answer to none, or the run kept no such pictures."""
+        asked = [label for label in term.words if label in self._meanings]
+        if not asked or self._all is None:
+            return None
+        labels = list(self._meanings)
+        return np.asarray(self._all[:, [labels.index(label) for label in asked]].min(axis=1))
+
+    def _about(self, term: Term) -> int | str | None:
+        """The thing's number or ``place`` that all words of the term name together; None for several or none."""
+        named = {self._meanings[label][1] for label in term.words if label in self._meanings}
+        return named.pop() if len(named) == 1 else None
+
+    @cached_property
+    def _final(self) -> scenes.Reading | None:
+        try:
+            return scenes.read(self.run.image)
+        except NotKeptError:
+            return None
+
+    @cached_property
+    def _all(self) -> Floats | None:
+        """``[step, word]``, kept in the run's cache: reading a picture takes a quarter of a second."""
+        cache, key = RunCache(self.run.recording), {"judge": self.name}
+        kept = cache.read("judged", key)
+        if kept is not None:
+            return kept["scores"].astype(np.float64)
+        scores = judged(self.run, self._score_all, list(self._meanings))
+        if scores is not None:
+            cache.write("judged", key, {"scores": scores})
+        return scores
+
+    def _score_all(self, picture: Image.Image, labels: Sequence[str]) -> list[float]:
+        reading = scenes.read(picture)
+        return [float(self._is_true(self._meanings[label], reading)) for label in labels]
+
+    def _is_true(self, meaning: tuple[str, int | str], reading: scenes.Reading) -> bool:
+        part, about = meaning
+        if part == "place":
+            return reading.place == self.description.place
+        if part == "relation":
+            return scenes.score(reading, self.description).relation is True
+        assert isinstance(about, int)
+        at = self._matched(reading)[about]
+        found = None if at is None else reading.objects[at]
+        return found is not None and getattr(found, part) == getattr(self.description.things[about], part)
+
+    def _matched(self, reading: scenes.Reading) -> tuple[int | None, ...]:
+        return scenes.score(reading, self.description).matched
+
+
+def _meanings(run: Run) -> dict[str, tuple[str, int | str]]:
+    """Label of each word that the judge can answer to: the part of speech, and whose it is (a thing's number)."""
+    out: dict[str, tuple[str, int | str]] = {}
+    thing = 0
+    for word in sorted(run.words, key=lambda word: word.start):
+        text = word.text.casefold()
+        if text in NOUNS:
+            out[word.label] = ("noun", thing)
+            thing += 1
+        elif text in COLOURS:
+            out[word.label] = ("colour", thing)
+        elif text in SIZE_WORDS:
+            out[word.label] = ("size", thing)
+        elif text in PLACES:
+            out[word.label] = ("place", "place")
+        elif text in RELATIONS:
+            out[word.label] = ("relation", "relation")
+    return out

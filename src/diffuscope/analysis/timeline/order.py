@@ -1,0 +1,437 @@
+"""The order in which things emerge, over many runs: medians with intervals, paired differences, a control.
+
+Runs that never showed a thing are *censored*: it came later than the last step, if at all. They are neither left out
+(which would make what often fails look early) nor given a number. Where one of a pair is censored, its sign is known
+and its difference is bounded from one side; both bounds go through the median and its interval.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffuscope.analysis.timeline.timeline import Timeline
+from diffuscope.errors import MissingExtraError, SelectionError
+
+if TYPE_CHECKING:
+    from diffuscope.analysis.timeline.timelines import Timelines
+
+Which = Literal["emergence_attention", "emergence_image"]
+Scale = Literal["step", "share", "log_snr"]
+"""Units of time: step index, share of the run (0 first, 1 last step), or log-SNR (comparable between schedulers)."""
+
+FEWEST = 20
+"""Runs below which a result is marked as too few."""
+RESAMPLES = 4000
+SEED = 0
+"""Of the bootstrap: the same rows always give the same interval."""
+Wide = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Event:
+    """When one thing was first there in one run.
+
+    Attributes:
+        unit: what pairs are matched by: the run's seed or id. The same for all things of a run.
+        name: the thing, or the group that it belongs to: ``object``.
+        time: when it came, or the last that was seen where it never did.
+        censored: it never came.
+    """
+
+    unit: str
+    name: str
+    time: float
+    censored: bool
+
+
+def events(
+    runs: Iterable[Timelines],
+    names: Mapping[str, Sequence[str]] | None = None,
+    *,
+    which: Which = "emergence_image",
+    scale: Scale = "step",
+    unit: Literal["seed", "id"] = "seed",
+) -> list[Event]:
+    """One event for each run and name.
+
+    Args:
+        runs: timelines of runs, such as one prompt's over many seeds.
+        names: name to the labels of the words that it stands for, ``{"object": ["circle", "house"], "background":
+            ["snow"]}``; a run's event is the median of those words that it has (a censored one counts as later than
+            all).
+            None: every content word by its own label.
+        which: by attention, or by image. Words to which the judge has no answer have no event.
+        scale: in what unit.
+        unit: pair runs by their seed, or not at all (each run by its id).
+
+    Raises:
+        SelectionError: two runs of one unit, or log-SNR that a run does not have.
+    """
+    if which not in ("emergence_attention", "emergence_image") or scale not in ("step", "share", "log_snr"):
+        raise SelectionError(
+            f"which={which!r}, scale={scale!r}: which is emergence_attention or emergence_image, scale step, share "
+            "or log_snr"
+        )
+    found: list[Event] = []
+    units: set[str] = set()
+    for timelines in runs:
+        seed = timelines.run.manifest.sampling.seed
+        own = timelines.run.id if unit == "id" or seed is None else str(seed)
+        if own in units:
+            raise SelectionError(
+                f"two runs are of {'seed' if unit == 'seed' else 'id'} {own}; give one prompt's runs at a time"
+            )
+        units.add(own)
+        groups = {label: [label] for label in timelines.words} if names is None else names
+        for name, labels in groups.items():
+            times = [_time(timelines[label], which, scale) for label in labels if label in timelines]
+            known = [each for each in times if each is not None]
+            if known:
+                found.append(_middle(own, name, known))
+    return found
+
+
+@dataclass(frozen=True)
+class Survival:
+    """Kaplan-Meier estimate of when a name is there.
+
+    Attributes:
+        name: the thing or group.
+        runs, censored: how many, and in how many of them it never came.
+        times: at which something came, ascending.
+        waiting: share of runs in which it is not yet there after each of them (the survival function).
+        median: first time at which half of the runs have it; None where fewer do.
+        low, high: of the median, 95%; None where the interval is open on that side.
+        enough: at least 20 runs.
+    """
+
+    name: str
+    runs: int
+    censored: int
+    times: Wide
+    waiting: Wide
+    median: float | None
+    low: float | None
+    high: float | None
+    enough: bool
+
+    def facts(self) -> dict[str, Any]:
+        names = ("name", "runs", "censored", "median", "low", "high", "enough")
+        return {name: getattr(self, name) for name in names}
+
+
+def survival(rows: Sequence[Event], name: str) -> Survival:
+    """When a name is there, over runs, with censoring (Kaplan & Meier 1958, JASA 53:457).
+
+    The median's interval inverts the pointwise log-log interval of the curve (Brookmeyer & Crowley 1982, Biometrics
+    38:29).
+    Time runs upwards: steps, shares and log-SNR all grow as the noise falls.
+
+    Raises:
+        SelectionError: no event of that name.
+        MissingExtraError: scipy is not installed (extra ``analysis``).
+    """
+    own = [row for row in rows if row.name == name]
+    if not own:
+        there = ", ".join(dict.fromkeys(row.name for row in rows)) or "none"
+        raise SelectionError(f"there is no event of {name!r}; there are events of: {there}")
+    stats = _stats()
+    came = [row.time for row in own if not row.censored]
+    late = [row.time for row in own if row.censored]
+    estimate = stats.ecdf(stats.CensoredData(uncensored=came, right=late))
+    times, waiting = estimate.sf.quantiles, estimate.sf.probabilities
+    events_at = np.isin(times, came)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        ends = estimate.sf.confidence_interval(0.95, method="log-log")
+    # The interval has no width where all or none wait, and scipy gives NaN there.
+    low = np.where(np.isnan(ends.low.probabilities), waiting, ends.low.probabilities)
+    high = np.where(np.isnan(ends.high.probabilities), waiting, ends.high.probabilities)
+    return Survival(
+        name,
+        len(own),
+        len(late),
+        np.asarray(times[events_at], np.float64),
+        np.asarray(waiting[events_at], np.float64),
+        _first_below(times, waiting),
+        _first_below(times, low),
+        _first_below(times, high),
+        len(own) >= FEWEST,
+    )
+
+
+@dataclass(frozen=True)
+class Paired:
+    """How much later the second of two names is there than the first, over runs.
+
+    Attributes:
+        first, second: the names.
+        pairs: runs with events of both, but for those where both are censored.
+        both_censored: runs in which neither came; they say nothing about the order.
+        median: of second - first. Positive: the first is there earlier.
+        median_bounds: the same where censored differences take their least and their greatest value; equal where
+            censoring does not matter. `median` is their middle, or None where one is infinite.
+        low, high: 95%, percentile bootstrap over runs (Efron 1979); the lower from the lower bounds, the upper from
+            the upper.
+        earlier, later, ties: runs in which the first came earlier, later, or at the same time.
+        p: of the sign test, exact, two-sided, without ties.
+        enough: at least 20 pairs.
+    """
+
+    first: str
+    second: str
+    pairs: int
+    both_censored: int
+    median: float | None
+    median_bounds: tuple[float, float]
+    low: float
+    high: float
+    earlier: int
+    later: int
+    ties: int
+    p: float
+    enough: bool
+
+    def facts(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def __str__(self) -> str:
+        middle = (
+            f"{self.median:+.3g}"
+            if self.median is not None
+            else f"between {self.median_bounds[0]:+.3g} and {self.median_bounds[1]:+.3g}"
+        )
+        few = "" if self.enough else f"; fewer than {FEWEST} runs"
+        return (
+            f"{self.second} minus {self.first}: median {middle} (95% {self.low:+.3g} to {self.high:+.3g}); "
+            f"{self.first} earlier in {self.earlier} runs, later in {self.later}, tied in {self.ties}; "
+            f"sign test p = {self.p:.2g}, n = {self.pairs}{few}"
+        )
+
+
+def paired(rows: Sequence[Event], first: str, second: str, *, resamples: int = RESAMPLES) -> Paired:
+    """Compare two names within runs.
+
+    Raises:
+        SelectionError: no run has events of both, or one name twice.
+        MissingExtraError: scipy is not installed (extra ``analysis``).
+    """
+    stats = _stats()
+    low, high, none = _differences(rows, first, second)
+    ends = _bootstrap(low, high, resamples)
+    medians = float(np.median(low)), float(np.median(high))
+    earlier, later = int((low > 0).sum()), int((high < 0).sum())
+    # A censored difference is known by its sign: it is above (below) whatever its finite end is, and so never a tie.
+    decided = earlier + later
+    p = float(stats.binomtest(earlier, decided).pvalue) if decided else 1.0
+    return Paired(
+        first,
+        second,
+        len(low),
+        none,
+        float(np.mean(medians)) if np.isfinite(medians).all() else None,
+        medians,
+        *ends,
+        earlier,
+        later,
+        len(low) - decided,
+        p,
+        len(low) >= FEWEST,
+    )
+
+
+@dataclass(frozen=True)
+class Control:
+    """Whether an order is the things' own, or that of the words in the prompt.
+
+    Attributes:
+        plain, swapped: the comparison with the prompt as it is, and with the two words' places swapped.
+        change: median over seeds of (difference swapped - difference plain), of seeds where neither is censored; None
+            where there are none.
+        low, high: its 95% interval (percentile bootstrap).
+        seeds: how many that are.
+        holds: both comparisons have intervals on the same side of 0.
+    """
+
+    plain: Paired
+    swapped: Paired
+    change: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+    holds: bool
+
+    def facts(self) -> dict[str, Any]:
+        said = {name: getattr(self, name) for name in ("change", "low", "high", "seeds", "holds")}
+        return {"plain": self.plain.facts(), "swapped": self.swapped.facts(), **said}
+
+
+def controlled(rows: Sequence[Event], swapped: Sequence[Event], first: str, second: str) -> Control:
+    """Compare two names, and again in runs of the same seeds whose prompt has their words in the other order.
+
+    If what stands first in the prompt came first whatever it is, the swapped comparison would turn round.
+    """
+    plain, turned = paired(rows, first, second), paired(swapped, first, second)
+    own, other = _whole_differences(rows, first, second), _whole_differences(swapped, first, second)
+    both = np.array([other[unit] - own[unit] for unit in own if unit in other])
+    change = low = high = None
+    if len(both):
+        change = float(np.median(both))
+        low, high = _bootstrap(both, both, RESAMPLES)
+    holds = (plain.low > 0 and turned.low > 0) or (plain.high < 0 and turned.high < 0)
+    return Control(plain, turned, change, low, high, len(both), holds)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Rank correlation of two emergences (see `agreement`): Spearman's rho with a 95% bootstrap interval over runs,
+    number of words and runs that it is from, and how many words were left out because one of the two was censored."""
+
+    rho: float
+    low: float
+    high: float
+    points: int
+    runs: int
+    censored: int
+
+    def facts(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def agreement(first: Sequence[Event], second: Sequence[Event], *, resamples: int = RESAMPLES) -> Agreement:
+    """How far two ways to time the same things agree: emergence by attention against emergence by image.
+
+    Words of one run are not independent, so whole runs are resampled.
+
+    Raises:
+        SelectionError: fewer than three words have both.
+    """
+    from diffuscope.analysis.measures.received import ranks
+
+    other = {(row.unit, row.name): row for row in second}
+    pairs = [(row, other[row.unit, row.name]) for row in first if (row.unit, row.name) in other]
+    whole = [(a, b) for a, b in pairs if not a.censored and not b.censored]
+    if len(whole) < 3:
+        raise SelectionError(
+            f"only {len(whole)} words have both times ({len(pairs) - len(whole)} are censored); a rank correlation "
+            "needs 3"
+        )
+
+    def rho(chosen: NDArray[np.intp]) -> float:
+        x, y = (ranks(np.array([whole[at][side].time for at in chosen])) for side in (0, 1))
+        x, y = x - x.mean(), y - y.mean()
+        length = float(np.sqrt((x**2).sum() * (y**2).sum()))
+        return float((x * y).sum() / length) if length > 0 else float("nan")
+
+    places: dict[str, list[int]] = {}
+    for at, (row, _) in enumerate(whole):
+        places.setdefault(row.unit, []).append(at)
+    units, rng = list(places.values()), np.random.default_rng(SEED)
+    drawn = [
+        rho(np.concatenate([units[at] for at in rng.integers(len(units), size=len(units))]).astype(np.intp))
+        for _ in range(resamples)
+    ]
+    kept = [value for value in drawn if np.isfinite(value)]
+    low, high = np.quantile(kept, (0.025, 0.975)) if kept else (np.nan, np.nan)
+    every = np.arange(len(whole))
+    return Agreement(rho(every), float(low), float(high), len(whole), len(units), len(pairs) - len(whole))
+
+
+def _time(timeline: Timeline, which: Which, scale: Scale) -> tuple[float, bool] | None:
+    """When a word came and whether it is censored; None where the judge has no answer."""
+    found = timeline.emergence_attention if which == "emergence_attention" else timeline.emergence_image
+    if found is None:
+        return None
+    at = found.at or found.seen_to
+    if scale == "step":
+        return float(at.step), found.censored
+    if scale == "share":
+        first, last = timeline.steps[0], timeline.steps[-1]
+        return (at.step - first) / max(last - first, 1), found.censored
+    if at.log_snr is None:
+        raise SelectionError(
+            f"step {at.step} of run {timeline.run} has no log-SNR; compare by step or share instead"
+        )
+    return at.log_snr, found.censored
+
+
+def _middle(unit: str, name: str, times: list[tuple[float, bool]]) -> Event:
+    """The lower median of a group's times, censored ones last."""
+    order = sorted(times, key=lambda each: (each[1], each[0]))
+    time, censored = order[(len(order) - 1) // 2]
+    return Event(unit, name, time, censored)
+
+
+def _matched(rows: Sequence[Event], first: str, second: str) -> list[tuple[Event, Event]]:
+    if first == second:
+        raise SelectionError(f"{first!r} cannot be compared with itself")
+    by_name: dict[str, dict[str, Event]] = {first: {}, second: {}}
+    for row in rows:
+        if row.name in by_name:
+            by_name[row.name][row.unit] = row
+    a, b = by_name[first], by_name[second]
+    return [(a[unit], b[unit]) for unit in a if unit in b]
+
+
+def _differences(rows: Sequence[Event], first: str, second: str) -> tuple[Wide, Wide, int]:
+    """Least and greatest value of second - first of each run, and how many have neither."""
+    low, high, none = [], [], 0
+    for a, b in _matched(rows, first, second):
+        if a.censored and b.censored:
+            none += 1
+            continue
+        # Later than the last that was seen: by the least that a difference can be, and by any.
+        least = np.nextafter(b.time - a.time, np.inf) if b.censored else b.time - a.time
+        most = np.nextafter(b.time - a.time, -np.inf) if a.censored else b.time - a.time
+        low.append(-np.inf if a.censored else least)
+        high.append(np.inf if b.censored else most)
+    if not low:
+        raise SelectionError(
+            f"no run has {first!r} or {second!r} with events of both names; check their labels, or record more steps"
+        )
+    return np.array(low), np.array(high), none
+
+
+def _whole_differences(rows: Sequence[Event], first: str, second: str) -> dict[str, float]:
+    return {
+        a.unit: b.time - a.time for a, b in _matched(rows, first, second) if not a.censored and not b.censored
+    }
+
+
+def _bootstrap(low: Wide, high: Wide, resamples: int) -> tuple[float, float]:
+    """2.5th percentile of resampled medians of the lower bounds, 97.5th of the upper ones."""
+    rng = np.random.default_rng(SEED)
+    chosen = rng.integers(len(low), size=(resamples, len(low)))
+    # Infinite bounds have no mean with a finite one; order statistics have what is asked.
+    least = _median(low[chosen])
+    most = _median(high[chosen])
+    ends = np.quantile(least, 0.025, method="lower"), np.quantile(most, 0.975, method="higher")
+    return float(ends[0]), float(ends[1])
+
+
+def _median(rows: Wide) -> Wide:
+    ordered = np.sort(rows, axis=1)
+    count = rows.shape[1]
+    with np.errstate(invalid="ignore"):
+        middle = (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2
+    return np.asarray(middle)
+
+
+def _first_below(times: Wide, waiting: Wide) -> float | None:
+    """First time at which at most half still wait."""
+    at = np.flatnonzero(waiting <= 0.5 + 1e-12)
+    return float(times[at[0]]) if len(at) else None
+
+
+def _stats() -> Any:
+    try:
+        import scipy.stats
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("survival curves and sign tests", "analysis") from error
+    return scipy.stats

@@ -1,0 +1,1 @@
+"""How well maps find objects, for every way of making them: `diffuscope evaluate maps`."""
