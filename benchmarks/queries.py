@@ -4,12 +4,15 @@
 
 The recording is made up: the shapes of SD 1.5 at 512x512 (16 sites of text, 16 of the picture itself, 8 heads), random
 float16 queries and keys, written by the package's own writer, 3.6 GB at 50 steps. No model runs, and torch is never
-loaded. Three promises:
+loaded; the keys of the concept are made up like the rest. Four promises:
 
 - a word's map from the word maps made while recording: 50 ms;
 - the map of two heads over all steps, from queries and keys, cold: 5 s;
+- a concept's map over all steps, from queries and keys of its own, cold: 10 s; from the run's cache, 1 s;
 - one pixel's row of self-attention at one step, 64x64 site, all heads: 50 ms. (A row is where the pixel looks; its
   column, who looks at it, comes from the recorded log-sum-exp and stands beside it without a promise.)
+- maps of regions over all 16 self-attention sites at one step: of a pixel, what it looks at in 50 ms and who looks at
+  it in 100 ms; of a box of a sixteenth of the picture, 400 ms; of a pixel over all steps, 3 s; in less than 1 GB.
 
 Cold means a fresh process, after the system was asked to drop the files from its cache; what such a process then
 fetched from the disk stands beside its time and shows whether the system did. Imports are timed apart.
@@ -43,9 +46,10 @@ from measuring import (
 )
 from PIL import Image
 
+from diffuscope.maps.attention import log_sum_exp
 from diffuscope.maps.self_attention import SelfAttention
 from diffuscope.recording import Call, Manifest, Recording, RunWriter, Step
-from diffuscope.run import Run
+from diffuscope.run import ConceptKeys, Run
 
 PROMPT = "a red circle left of a blue square in the snow"
 LENGTH = 77
@@ -53,9 +57,19 @@ HEADS = "2,5"
 TARGETS = {
     "word map, another word": 0.050,
     "two heads, cold": 5.0,
+    "concept, cold": 10.0,
+    "concept, from the run's cache": 1.0,
+    "all tokens as DAAM has them, cold": None,
     "pixel's row, cold": None,
     "pixel's row": 0.050,
+    "region: pixel, from": 0.050,
+    "region: pixel, to": 0.100,
+    "region: box of a sixteenth, from": 0.400,
+    "region: box of a sixteenth, to": 0.400,
+    "region: pixel, to, all steps": 3.0,
 }
+MOST_MEMORY = 2**30
+"""Of the process that answers for regions."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +120,13 @@ def make_recording(folder: Path, shapes: tuple[Shape, ...], steps: int, seed: in
         for shape in shapes
         for kind in ("cross q", "self q", "self k")
     }
+    # Its real log-sum-exp goes with it, since columns are computed from it.
+    lse = {
+        shape.place: log_sum_exp(
+            pool["self q", shape.place], pool["self k", shape.place], shape.dim**-0.5
+        ).astype(np.float32)
+        for shape in shapes
+    }
     shares = {shape: rng.random((tokens, shape.side**2), np.float32) / tokens for shape in shapes}
     with RunWriter(folder, manifest_of(folder.name, shapes, text, steps, 8 * side)) as writer:
         writer.write_text(
@@ -132,7 +153,7 @@ def make_recording(folder: Path, shapes: tuple[Shape, ...], steps: int, seed: in
                 tensors[f"q/cross:{at}"] = np.roll(pool["cross q", shape.place], index, axis=1)
                 tensors[f"q/self:{at}"] = np.roll(pool["self q", shape.place], index, axis=1)
                 tensors[f"k/self:{at}"] = np.roll(pool["self k", shape.place], index, axis=1)
-                tensors[f"lse/self:{at}"] = np.zeros((shape.heads, shape.side**2), np.float32)
+                tensors[f"lse/self:{at}"] = np.roll(lse[shape.place], index, axis=1)
                 maps[f"cross:{at}"] = np.roll(shares[shape], index, axis=1)
             writer.write_step(step, tensors, maps)
         writer.finish(Image.new("RGB", (8 * side, 8 * side)))
@@ -256,6 +277,39 @@ def warm(folder: Path, rounds: int) -> dict[str, list[float]]:
     return told
 
 
+def regions(folder: Path, rounds: int) -> dict[str, Any]:
+    """Ask about regions in this process, which is fresh: seconds of each question, and the most memory it took.
+
+    Each question is asked once before it is timed, so files and code are there; the pixels and steps differ.
+    """
+    run = Run.open(folder)
+    sampling, steps = run.manifest.sampling, len(run.steps)
+    quarter = sampling.width // 4
+    rng = np.random.default_rng(0)
+    told: dict[str, list[float]] = {}
+
+    def at(most: int) -> int:
+        return int(rng.integers(0, most))
+
+    for number in range(rounds + 1):
+        x, y, step = at(sampling.width - quarter), at(sampling.height - quarter), at(steps)
+        pixel = run.region(pixel=(x, y))
+        box = run.region(box=(x, y, x + quarter - 1, y + quarter - 1))
+        questions: dict[str, Callable[[], Any]] = {
+            "region: pixel, from": lambda: pixel.map(step, direction="from"),  # noqa: B023 - asked at once
+            "region: pixel, to": lambda: pixel.map(step),  # noqa: B023
+            "region: box of a sixteenth, from": lambda: box.map(step, direction="from"),  # noqa: B023
+            "region: box of a sixteenth, to": lambda: box.map(step),  # noqa: B023
+            "region: pixel, to, all steps": lambda: pixel.map(),  # noqa: B023
+        }
+        for name, question in questions.items():
+            start = time.perf_counter()
+            question()
+            if number:
+                told.setdefault(name, []).append(time.perf_counter() - start)
+    return {"asked": told, "peak": peak_host_memory()}
+
+
 def cold(folder: Path, question: str) -> dict[str, Any]:
     """Ask one question in this process, which is fresh. Includes opening the run."""
     before = read_from_disk()
@@ -263,6 +317,10 @@ def cold(folder: Path, question: str) -> dict[str, Any]:
     run = Run.open(folder)
     if question == "heads":
         run.word("circle").map(heads=HEADS)
+    elif question in ("concept", "concept again"):
+        run.concept(made_up_concept(run)).map()
+    elif question == "daam":
+        run.word("circle").daam()
     elif question == "pixel":
         looks_at(run, len(run.steps) // 2, 0)
     else:
@@ -270,6 +328,17 @@ def cold(folder: Path, question: str) -> dict[str, Any]:
     told = {"seconds": time.perf_counter() - start, "peak": peak_host_memory()}
     after = read_from_disk()
     return {**told, "fetched": None if before is None or after is None else after - before}
+
+
+def made_up_concept(run: Run) -> ConceptKeys:
+    """A text of one word: start, word, end."""
+    rng = np.random.default_rng(5)
+    keys = {
+        site.name: (1.7 * rng.standard_normal((site.heads, 3, site.head_dim))).astype(np.float32)
+        for site in run.sites
+        if site.kind == "cross"
+    }
+    return ConceptKeys("roof", ("<start>", "roof", "<end>"), ((1,),), keys)
 
 
 # The command.
@@ -283,6 +352,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where the recording lies for a while (which disk matters)")
     parser.add_argument("--child", nargs=2, metavar=("RUN", "QUESTION"), help="for this script's own use")
     options = parser.parse_args()
+    if options.child and options.child[1].startswith("regions"):
+        print(json.dumps(regions(Path(options.child[0]), int(options.child[1].partition(":")[2]))))
+        return
     if options.child:
         print(json.dumps(cold(Path(options.child[0]), options.child[1])))
         return
@@ -307,10 +379,15 @@ def main() -> None:
             ("heads", "two heads, cold"),
             ("word", "word map, cold"),
             ("pixel", "pixel's row, cold"),
+            ("concept", "concept, cold"),
+            ("concept again", "concept, from the run's cache"),
+            ("daam", "all tokens as DAAM has them, cold"),
         ):
             told = []
             for _ in range(times_cold):
                 say(name)
+                if question in ("concept", "daam"):
+                    shutil.rmtree(folder / "cache", ignore_errors=True)
                 results["cache_dropped"] = drop_from_cache(folder)
                 told.append(in_fresh_process(Path(__file__), ["--child", str(folder), question]))
             results["asked"][name] = [row["seconds"] for row in told]
@@ -319,6 +396,10 @@ def main() -> None:
         say("warm questions")
         warm(folder, 1)  # Brings the files into the cache, and the code into memory.
         results["asked"] |= warm(folder, rounds)
+        say("regions")
+        told_regions = in_fresh_process(Path(__file__), ["--child", str(folder), f"regions:{rounds}"])
+        results["asked"] |= told_regions["asked"]
+        results["peak_host_memory"]["regions"] = told_regions["peak"]
         shutil.rmtree(folder)
 
     print(
@@ -331,6 +412,12 @@ def main() -> None:
     )
     peak = results["peak_host_memory"]["two heads, cold"]
     print(f"\nPeak host memory of the process that answered for two heads: {megabytes(peak)}.")
+    peak = results["peak_host_memory"]["regions"]
+    kept = "kept" if peak < MOST_MEMORY else "BROKEN"
+    print(
+        f"Peak host memory of the process that answered for regions: {megabytes(peak)} "
+        f"({megabytes(MOST_MEMORY)}: {kept})."
+    )
     write_json(options.json, "queries", where, results)
 
 

@@ -23,7 +23,7 @@ from diffuscope.engine.capture.rows import RowReader
 from diffuscope.engine.capture.tap import Attended
 from diffuscope.engine.models import tokens
 from diffuscope.engine.models.stable_diffusion import StableDiffusion
-from diffuscope.maps import aggregate, attention, words
+from diffuscope.maps import aggregate, attention, token_attention, words
 from diffuscope.maps.resize import resize
 from diffuscope.recording import Recording
 from diffuscope.selection import Selection
@@ -74,8 +74,14 @@ def word_map(change: Callable[[Callable[..., Any], Attended, int, int], Any]) ->
     """A fault in the word maps that are stored."""
 
     def plant(patch: Patch) -> None:
-        original = kept.word_map
-        instead(patch, original, lambda seen, row, count: change(original, seen, row, count))
+        every = kept.word_maps
+
+        def original(seen: Attended, row: int, count: int) -> Any:
+            return every([seen], row, count)[0]
+
+        instead(
+            patch, every, lambda calls, row, count: [change(original, seen, row, count) for seen in calls]
+        )
 
     return plant
 
@@ -86,9 +92,13 @@ def aggregated(change: Callable[[np.ndarray, tuple[int, int]], np.ndarray]) -> C
     def plant(patch: Patch) -> None:
         original = aggregate.aggregate
 
-        def fault(maps: Any, grids: Any, size: Any, method: Any = "auto") -> Any:
+        def fault(maps: Any, grids: Any, size: Any, method: Any = "auto", **options: Any) -> Any:
             return original(
-                {site: change(each, grids[site]) for site, each in maps.items()}, grids, size, method
+                {site: change(each, grids[site]) for site, each in maps.items()},
+                grids,
+                size,
+                method,
+                **options,
             )
 
         instead(patch, original, fault)
@@ -178,22 +188,22 @@ def previous_call(patch: Patch) -> None:
 
 
 def every_call_a_step(patch: Patch) -> None:
-    at = words.WordAttention.at
+    at = token_attention.WordAttention.at
 
     def fault(self: Any, site: str, chosen: Sequence[int], weights: Any, heads: Any, _: Any = None) -> Any:
         every = [(step, call.index) for step in chosen for call in self.recording.step(step).calls]
         return np.concatenate([at(self, site, [step], weights, heads, call) for step, call in every])
 
-    patch.setattr(words.WordAttention, "at", fault)
+    patch.setattr(token_attention.WordAttention, "at", fault)
 
 
 def step_before(patch: Patch) -> None:
-    at = words.WordAttention.at
+    at = token_attention.WordAttention.at
 
     def fault(self: Any, site: str, chosen: Sequence[int], *rest: Any) -> Any:
         return at(self, site, [max(step - 1, 0) for step in chosen], *rest)
 
-    patch.setattr(words.WordAttention, "at", fault)
+    patch.setattr(token_attention.WordAttention, "at", fault)
 
 
 def first_call(patch: Patch) -> None:
@@ -227,9 +237,9 @@ def square(patch: Patch) -> None:
     """`side = sqrt(cells)`: without an error wherever the number of cells is a square."""
     original = aggregate.aggregate
 
-    def fault(maps: Any, grids: Any, size: Any, method: Any = "auto") -> Any:
+    def fault(maps: Any, grids: Any, size: Any, method: Any = "auto", **options: Any) -> Any:
         sides = {site: math.isqrt(values.shape[-1]) for site, values in maps.items()}
-        return original(maps, {site: (side, side) for site, side in sides.items()}, size, method)
+        return original(maps, {site: (side, side) for site, side in sides.items()}, size, method, **options)
 
     instead(patch, original, fault)
 
@@ -239,7 +249,9 @@ def exchanged_sides(patch: Patch) -> None:
     patch.setattr(
         watch.SiteWatch,
         "describe",
-        lambda self: [site.model_copy(update={"grid": site.grid[::-1]}) for site in describe(self)],
+        lambda self, call: [
+            site.model_copy(update={"grid": site.grid[::-1]}) for site in describe(self, call)
+        ],
     )
 
 
@@ -264,10 +276,11 @@ def aligned_corners(patch: Patch) -> None:
 def sites_by_cells(patch: Patch) -> None:
     original = aggregate.aggregate
 
-    def fault(maps: Any, grids: Any, size: Any, method: Any = "auto") -> Any:
+    def fault(maps: Any, grids: Any, size: Any, method: Any = "auto", **options: Any) -> Any:
         cells = {site: values.shape[-1] for site, values in maps.items()}
         mean = np.mean(list(cells.values()))
-        return original({site: each * cells[site] / mean for site, each in maps.items()}, grids, size, method)
+        weighted = {site: each * cells[site] / mean for site, each in maps.items()}
+        return original(weighted, grids, size, method, **options)
 
     instead(patch, original, fault)
 
@@ -375,23 +388,37 @@ def unchecked(patch: Patch) -> None:
     patch.setattr(watch.SiteWatch, "check", fault)
 
 
+def exchanged_maps(patch: Patch) -> None:
+    """Sites of one shape, whose maps are computed together, get each other's."""
+    original = kept.word_maps
+
+    def fault(calls: Sequence[Attended], row: int, count: int) -> Any:
+        forms = [(seen.query.shape, seen.key.shape) for seen in calls]
+        made = original(calls, row, count)
+        return [
+            made[len(forms) - 1 - forms[::-1].index(form)] if forms.index(form) == index else made[index]
+            for index, form in enumerate(forms)
+        ]
+
+    instead(patch, original, fault)
+
+
 def hooks_stay(patch: Patch) -> None:
+    # Put back when the fault is taken out: they are not in the pipeline alone.
+    patch.setattr(torch.nn.functional, "scaled_dot_product_attention", tap.SDPA)
+    patch.setattr(tap, "_taps_on", set())
     patch.setattr(Patches, "__exit__", lambda *_: None)
 
 
 def own_kernel(patch: Patch) -> None:
     """The tap returns its own softmax in place of the kernel's: the same but for rounding."""
 
-    def fault(self: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        output = func(*args, **kwargs)
-        if func is not torch.nn.functional.scaled_dot_product_attention:
-            return output
+    def fault(self: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
         seen = tap._attended(*args, **kwargs)
         self.see(self.site, seen)
         return (seen.query @ seen.key.mT * seen.scale).softmax(-1) @ seen.value
 
-    patch.setattr(tap._Tap, "__torch_function__", fault)
+    patch.setattr(tap._Tap, "attend", fault)
 
 
 def other_noise(patch: Patch) -> None:
@@ -473,6 +500,7 @@ FAULTS = (
         "OVAM",
         word_map(lambda f, seen, row, count: f(seen, 0, count)),
     ),
+    Fault("sites of one shape get each other's word maps", "", exchanged_maps),
     Fault("the start token is forgotten, so that every word is one off", "", without_start),
     read_later("a word is found inside another", "Diffusion Detective", substring),
     read_later("a word is taken for a longer one that it begins", "Diffusion Detective", beginning),

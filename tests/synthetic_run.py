@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from diffuscope.recording import Call, Manifest, RunWriter, Site, Step, Token, Word
+from diffuscope.recording import SCHEMA_VERSION, Call, Manifest, RunWriter, Site, Step, Token, Word
 
 PROMPT = "a red circle left of a blue zeppelin, and a circle"
 TWO_TOKENS = {"zeppelin": ("zep", "pelin")}
@@ -319,7 +319,7 @@ def _manifest(
 ) -> Manifest:
     return Manifest.model_validate(
         {
-            "schema_version": 2,
+            "schema_version": SCHEMA_VERSION,
             "id": name,
             "created": "2026-01-01T00:00:00Z",
             "complete": False,

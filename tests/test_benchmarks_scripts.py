@@ -14,8 +14,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from diffuscope.testing import save_random_pipeline  # noqa: E402
+
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
-SCRIPTS = ("measuring", "overhead", "queries", "estimate", "gpu")
+SCRIPTS = ("measuring", "overhead", "queries", "estimate", "gpu", "families", "real_model", "study")
 
 
 @pytest.fixture
@@ -153,3 +155,55 @@ def test_the_full_sdxl_has_the_published_size(script: Any, monkeypatch: pytest.M
     monkeypatch.setattr("diffusers.StableDiffusionXLPipeline.to", lambda pipe, *_: pipe)
     pipe = script("gpu").sdxl("meta", torch.float16, tiny=False)
     assert sum(parameter.numel() for parameter in pipe.unet.parameters()) == 2_567_463_684
+
+
+def test_families_run(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--quick", "--families", "sd15,sdxl", "--rounds", "1", "--device", "cpu"]
+    told = run(script("families"), arguments, tmp_path, monkeypatch)["results"]
+    assert set(told) == {"sd15", "sdxl"}
+    assert all(each["step"]["qk"] > 1000 and each["ratios"]["qk"]["value"] > 0 for each in told.values())
+
+
+def test_a_model_is_validated_as_a_page(
+    script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from diffuscope.testing import save_random_pipeline
+
+    model = save_random_pipeline(tmp_path / "tiny", "sdxl")
+    page = tmp_path / "page.md"
+    arguments = [
+        str(model),
+        "--prompt",
+        "a red cat",
+        "--size",
+        "16x32",
+        "--device",
+        "cpu",
+        "--out",
+        str(page),
+    ]
+    module = script("real_model")
+    assert module.main(arguments) == 0
+    text = page.read_text()
+    assert "it holds" in text and "the same, bit for bit" in text and "over 44 tables" in text
+    assert len(list((tmp_path / "page").glob("*.png"))) == 3
+    assert module.main([str(tmp_path / "nowhere"), "--out", str(page)]) == 2
+
+    # A page can say that it does not hold.
+    from diffuscope.testing.faults import FAULTS
+
+    with next(fault for fault in FAULTS if "next head" in fault.what).planted():
+        assert module.main(arguments) == 1
+    assert "DOES NOT HOLD" in page.read_text()
+
+
+def test_study_runs(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow")
+    model = save_random_pipeline(tmp_path / "model")
+    told = run(script("study"), ["--quick", "--model", str(model)], tmp_path, monkeypatch)["results"]
+    assert told["levels"]["keep=maps"]["kept_bytes"] > 0 == told["levels"]["keep=none"]["kept_bytes"]
+    assert told["workers"]["1"]["pictures_per_minute"] > 0
+    level = told["levels"]["keep=qk"]
+    row = told["workers"]["1"]["table_bytes_per_run"]
+    assert told["million"]["qk"]["bytes"] == pytest.approx(1e6 * (level["kept_bytes"] + row))
+    assert told["million"]["qk"]["worker_hours"] == pytest.approx(1e6 * level["seconds_per_run"] / 3600)

@@ -107,7 +107,7 @@ def test_what_was_recorded_before_an_interruption_is_kept(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("diffuscope.engine.lens.RunWriter.finish", interrupt)
+    monkeypatch.setattr("diffuscope.engine.drawing.RunWriter.finish", interrupt)
     outcome = cli("record", "a cat", "--model", model, *FAST)
     (folder,) = Path("runs").iterdir()
     assert outcome.status == 130 and str(folder) in outcome.err
@@ -128,3 +128,10 @@ def test_demo_writes_a_report_and_says_what_to_try_next(
     assert outcome.out.count("\n  diffuscope ") == 3
     facts = cli("demo", "--json").json
     assert Path(facts["report"]).is_file() and facts["seed"] == demo.SEED
+
+
+def test_the_model_is_opened_as_asked(cli: CommandLine, model: Path) -> None:
+    (facts,) = cli("record", "a cat", "--model", model, *FAST, "--dtype", "bfloat16", "--json").json["runs"]
+    assert ds.open(facts["path"]).manifest.model.dtype == "bfloat16"
+    assert "revision" in cli.refuses("record", "a cat", "--model", model, "--revision", "main")
+    assert "hf download" in cli.refuses("record", "a cat", "--model", "no/such", "--offline")

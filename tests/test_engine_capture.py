@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 import torch
 from explicit_attention import explicit, watched_projections
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from diffuscope.engine import Lens
+from diffuscope.engine.capture.patches import Patches
 from diffuscope.engine.capture.rows import RowReader
 from diffuscope.engine.capture.steps import steps_of
+from diffuscope.engine.capture.tap import SDPA, Attended, tap
 from diffuscope.errors import (
     CaptureError,
     CoverageError,
@@ -25,6 +29,7 @@ from diffuscope.errors import (
     SizeError,
 )
 from diffuscope.maps.attention import probabilities
+from diffuscope.recording import TensorFile, layout
 from diffuscope.run import Run
 from diffuscope.testing import random_pipeline
 
@@ -54,6 +59,7 @@ def replaced(pipe: Any) -> list[str]:
     left = [f"unet.{name}" for name, module in pipe.unet.named_modules() if "forward" in vars(module)]
     left += [name for name in ("encode_prompt",) if name in vars(pipe)]
     left += ["scheduler.step"] if "step" in vars(pipe.scheduler) else []
+    left += [] if functional.scaled_dot_product_attention is SDPA else ["scaled_dot_product_attention"]
     left += [thread.name for thread in threading.enumerate() if thread.name.startswith("diffuscope writer")]
     return left
 
@@ -251,3 +257,164 @@ def test_chosen_sites_only_are_kept(lens: Lens, tmp_path: Path) -> None:
     run = lens.record(PROMPT, sites="cross:mid", out=tmp_path, **SMALL)
     assert run.manifest.keep.sites == ["cross:mid"]
     assert run.word("cat").map().array.shape == (6, 10)
+
+
+# The tap by itself.
+
+
+class Attention(torch.nn.Module):
+    """A module that attends once, whatever else its forward does first."""
+
+    def __init__(self, first: Any = None) -> None:
+        super().__init__()
+        self.first = first
+        self.query, self.key, self.value = (torch.randn(1, 2, 5, 4) for _ in range(3))
+
+    def forward(self) -> torch.Tensor:
+        if self.first is not None:
+            self.first()
+        return functional.scaled_dot_product_attention(self.query, self.key, self.value)
+
+
+def tapped(patches: Patches, module: Attention, **options: Any) -> list[torch.Tensor]:
+    """The queries that a tap on a module sees, as it sees them."""
+    seen: list[torch.Tensor] = []
+
+    def see(_: str, attended: Attended) -> None:
+        seen.append(attended.query)
+
+    tap(patches, module, "self:mid", see, **options)
+    return seen
+
+
+def same(tensors: list[torch.Tensor], expected: list[torch.Tensor]) -> bool:
+    return [id(tensor) for tensor in tensors] == [id(tensor) for tensor in expected]
+
+
+@pytest.mark.parametrize("lse", [False, True])
+def test_attention_outside_the_module_and_on_other_threads_passes_by(lse: bool) -> None:
+    def elsewhere() -> None:
+        thread = threading.Thread(target=Attention())
+        thread.start()
+        thread.join()
+
+    module, other = Attention(elsewhere), Attention()
+    with Patches() as patches:
+        seen = tapped(patches, module, lse=lse)
+        assert torch.equal(other(), SDPA(other.query, other.key, other.value))
+        assert torch.equal(module(), SDPA(module.query, module.key, module.value))
+    assert same(seen, [module.query])
+
+
+def test_two_recordings_at_a_time_are_told_apart_and_the_last_one_puts_the_function_back() -> None:
+    one, other = Attention(), Attention()
+    first, second = Patches(), Patches()
+    seen = tapped(first, one), tapped(second, other)
+    one(), other()
+    first.__exit__(None, None, None)
+    one(), other()
+    assert functional.scaled_dot_product_attention is not SDPA
+    second.__exit__(None, None, None)
+    one(), other()
+    assert functional.scaled_dot_product_attention is SDPA
+    assert same(seen[0], [one.query]) and same(seen[1], [other.query] * 2)
+
+
+def test_two_taps_on_one_module_both_see_it() -> None:
+    module = Attention()
+    with Patches() as patches:
+        seen = tapped(patches, module, lse=True), tapped(patches, module)
+        module()
+    assert same(seen[0], [module.query]) and same(seen[1], [module.query])
+
+
+class Skips(TorchFunctionMode):
+    """Knows the function by its name and answers in its place, as diffusers' `AttentionScoreSkipFunctionMode` does."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is functional.scaled_dot_product_attention:
+            return args[2]
+        return func(*args, **(kwargs or {}))
+
+
+class Passes(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_mode_that_waits_for_the_function_finds_it() -> None:
+    """What it answers is no attention: then there is nothing to see, and the recording will say so."""
+
+    class Within(Attention):
+        def forward(self) -> torch.Tensor:
+            with Skips():
+                return super().forward()
+
+    module = Within()
+    with Patches() as patches:
+        seen = tapped(patches, module)
+        assert module() is module.value
+        assert seen == []
+
+
+def test_attention_is_seen_through_modes_that_are_on_already() -> None:
+    module = Attention()
+    with Patches() as patches, Passes():
+        seen = tapped(patches, module, lse=True)
+        assert torch.equal(module(), SDPA(module.query, module.key, module.value))
+    assert same(seen, [module.query])
+    assert functional.scaled_dot_product_attention is SDPA
+
+
+def test_attention_is_seen_through_a_function_that_somebody_put_in_place_of_torchs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def counted(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return SDPA(*args, **kwargs)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", counted)
+    module = Attention()
+    with Patches() as patches:
+        seen = tapped(patches, module)
+        module()
+        assert functional.scaled_dot_product_attention is counted
+    assert same(seen, [module.query])
+    assert functional.scaled_dot_product_attention is counted
+
+
+def test_an_error_inside_the_module_leaves_no_tap_on() -> None:
+    def fails() -> None:
+        raise KeyboardInterrupt
+
+    module, other = Attention(fails), Attention()
+    with Patches() as patches:
+        seen = tapped(patches, module)
+        with pytest.raises(KeyboardInterrupt):
+            module()
+        other()
+    assert seen == []
+
+
+# Text that changes.
+
+
+def test_text_that_changes_during_the_run_is_stored_in_versions(tmp_path: Path) -> None:
+    pipe = random_pipeline("sd15")
+    site = next(site for site in Lens(pipe).sites if site.name == "cross:mid")
+
+    def changes(step: int, of: int) -> None:
+        if step == 2:
+            with torch.no_grad():
+                site.module.to_k.weight.mul_(0.5)
+
+    with watched_projections(pipe.unet) as seen:
+        run = Lens(pipe).record(PROMPT, keep="cross", out=tmp_path, progress=changes, **{**SMALL, "steps": 4})
+    keys = [run.recording.keys("cross:mid", step) for step in range(4)]
+    for step, found in enumerate(keys):
+        expected = seen[site.path][step]["k"][1].reshape(found.shape[1], found.shape[0], -1).swapaxes(0, 1)
+        assert np.array_equal(found, expected.astype(np.float32))
+    assert not np.array_equal(keys[1], keys[2])
+    files = [path.name for path in (run.path / "text").iterdir()]
+    assert files == ["0001.safetensors"], "one version more, and of what changed alone"
+    names = {layout.split_call(name) for name in TensorFile(run.path / "text" / files[0]).keys()}  # noqa: SIM118
+    assert names == {("k/cross:mid", 2)}

@@ -15,7 +15,7 @@ from explicit_attention import explicit, watched_projections  # noqa: E402
 from diffuscope import Lens  # noqa: E402
 from diffuscope.errors import InputError, NotKeptError, RunFolderError, SelectionError, SizeError  # noqa: E402
 from diffuscope.maps.self_attention import SelfAttention  # noqa: E402
-from diffuscope.maps.words import WordAttention  # noqa: E402
+from diffuscope.maps.token_attention import WordAttention  # noqa: E402
 from diffuscope.recording import SCHEMA_VERSION, Recording  # noqa: E402
 from diffuscope.run import Run  # noqa: E402
 from diffuscope.testing import random_pipeline  # noqa: E402
@@ -356,13 +356,76 @@ def test_a_tensor_that_is_changed_before_it_is_written_is_never_written_as_if_it
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int64])
-def test_tensors_keep_their_type_and_layout(dtype):
+def test_tensors_keep_their_type_and_numbers_whatever_their_layout(dtype):
     from diffuscope.engine.capture.carry import Carrier
 
     tensor = torch.arange(24).reshape(2, 3, 4).to(dtype).transpose(0, 2)
     kept = Carrier()(tensor)()
-    assert kept.flags.c_contiguous and kept.shape == (4, 3, 2)
+    assert kept.shape == (4, 3, 2)
     assert np.array_equal(kept.astype(np.float64), tensor.double().numpy())
+
+
+def test_text_is_the_same_to_the_bit_or_is_not_the_same():
+    from diffuscope.engine.capture.carry import SameText
+
+    same, text = SameText(), [torch.zeros(2, 3, 4).transpose(0, 1), torch.ones(5, dtype=torch.bfloat16)]
+    assert not same(text)
+    assert same(text) and same([each.clone() for each in text])
+    text[0][1, 1, 1] = -0.0
+    assert not same(text), "changed in place, and equal as a number"
+    assert same(text)
+    assert not same(text[:1])
+    assert not same([text[0].reshape(3, 8)])
+    text[0][0, 0, 0] = torch.nan
+    assert not same(text[:1])
+    assert same(text[:1])
+
+
+def test_what_a_call_keeps_is_gathered_in_the_order_of_its_file():
+    from diffuscope.engine.capture.carry import Carrier
+    from diffuscope.engine.capture.packing import Packer
+    from diffuscope.recording.tensors import safetensors_parts
+
+    tensors = {
+        "q/self:mid": torch.arange(24.0).reshape(2, 3, 4).transpose(0, 1),
+        "lse/self:mid": torch.tensor(2.5),
+        "k/self:mid": torch.arange(6).to(torch.bfloat16),
+        "empty": torch.zeros(0, 4),
+        "a": torch.arange(3, dtype=torch.float64)[::2],
+    }
+    pack = Packer(Carrier())
+    given = pack(tensors, 7)
+    expected = {f"{name}@7": tensor.double().numpy().copy() for name, tensor in tensors.items()}
+    for tensor in tensors.values():
+        tensor.add_(1)  # They belong to the model again.
+    arrays = {name: each() for name, each in given.items()}
+    assert arrays.keys() == expected.keys()
+    for name, array in arrays.items():
+        assert (
+            np.array_equal(array.astype(np.float64), expected[name]) and array.shape == expected[name].shape
+        )
+    assert sum(each.nbytes for each in given.values()) == sum(array.nbytes for array in arrays.values())
+    _, *pieces = safetensors_parts(arrays)
+    assert len(pieces) == 1, "the file takes them as they lie"
+    assert np.shares_memory(np.frombuffer(pieces[0], np.uint8), arrays["q/self:mid@7"].view(np.uint8))
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_memory_is_used_again_when_nobody_has_it_any_more(inference):
+    from diffuscope.engine.capture.carry import Carrier
+    from diffuscope.engine.capture.packing import Packer
+
+    pack = Packer(Carrier())
+    with torch.inference_mode(inference):
+        one, two = (pack({"a": torch.full((4,), value), "b": torch.zeros(2)}, 0) for value in (1.0, 2.0))
+        first = one["a@0"]()
+        assert list(first) == [1.0] * 4, "the second has memory of its own"
+        del one
+        three = pack({"a": torch.full((4,), 3.0), "b": torch.zeros(2)}, 1)
+        other = pack({"a": torch.full((4,), 4.0), "b": torch.zeros(3)}, 1)
+    assert np.shares_memory(three["a@1"](), first)
+    assert not np.shares_memory(other["a@1"](), first)
+    assert list(two["a@0"]()) == [2.0] * 4 and list(three["a@1"]()) == [3.0] * 4
 
 
 def test_timesteps_are_read_without_asking_the_tensor_where_they_are_pieces_of_the_timetable():

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from synthetic_run import make_run
 
 from diffuscope.figures import embed
-from diffuscope.figures.report import write_report
+from diffuscope.figures.report import report_data, write_report
 from diffuscope.maps.colormap import DisplayScale
 from diffuscope.run import Run
 from diffuscope.selection import Selection
@@ -220,6 +220,34 @@ def test_the_chart_tells_values_on_hover_and_goes_to_the_step_on_click(run, repo
     assert shown == pytest.approx(run.word("blue").mass()[9], rel=6e-3)
     page.mouse.click(x, box["y"] + 60)
     expect(page.locator("#step-text b")).to_have_text("step 9")
+
+
+def test_heat_strips_paint_each_word_tell_values_and_go_to_the_step(run, report, open_page):
+    page = open_page(report, "#word=blue")
+    strips = page.locator("#strips canvas")
+    assert strips.count() == len(run.words)
+    for at, word in enumerate(run.words):
+        mass = run.word(word.label).mass()[None]
+        page.evaluate("at => { document.querySelectorAll('#strips canvas')[at].id = `strip-${at}` }", at)
+        shown = colours_shown(page, f"#strip-{at}").astype(int)
+        least, most = colours_expected(mass, DisplayScale.of(mass))
+        assert shown.shape == (1, 25, 3)
+        # Masses stand in the page with six digits, so a level may round to its neighbour.
+        assert np.all((shown >= least - 8) & (shown <= most + 8))
+    page.locator("#strips").scroll_into_view_if_needed()
+    cells = strips.nth(1).bounding_box()
+    x, y = cells["x"] + cells["width"] * 9.5 / 25, cells["y"] + 4
+    page.mouse.move(x, y)
+    tip = page.locator(".strip-tip")
+    expect(tip).to_contain_text("step 9")
+    shown = float(tip.locator("p").nth(1).locator("span").nth(1).inner_text())
+    assert shown == pytest.approx(run.word(run.words[1].label).mass()[9], rel=6e-3)
+    page.mouse.click(x, y)
+    expect(page.locator("#step-text b")).to_have_text("step 9")
+    line, chart = page.locator(".strip-line").bounding_box(), page.locator("#chart .playhead").bounding_box()
+    assert line["x"] == pytest.approx(chart["x"], abs=1.5)
+    peaks = [word["peak"] for word in report_data(run)["words"] if word["kind"] == "word"]
+    assert page.locator(".strip-peak").count() == sum(peak is not None for peak in peaks)
 
 
 def test_the_selection_stands_in_its_text_form_and_in_the_address(run, report, open_page):

@@ -103,7 +103,7 @@ def test_a_gif_shows_equal_steps_too(tmp_path):
 def test_wrong_files_are_one_clear_error(run, tmp_path):
     view = run.word("red")
     with pytest.raises(SelectionError, match="gif"):
-        write_animation(view, tmp_path / "red.mp4")
+        write_animation(view, tmp_path / "red.avi")
     with pytest.raises(SelectionError, match="frames a second"):
         write_animation(view, tmp_path / "red.gif", fps=0)
     with pytest.raises(SelectionError, match="png"):

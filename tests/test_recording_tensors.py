@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from diffuscope.errors import CorruptRecordingError
 from diffuscope.recording import TensorFile, write_safetensors
-from diffuscope.recording.tensors import DTYPES, safetensors_parts
+from diffuscope.recording.tensors import DTYPES, file_order, safetensors_parts
 
 RNG = np.random.default_rng(0)
 BITS = RNG.integers(0, 256, size=3 * 5 * 8, dtype=np.uint8)
@@ -132,6 +132,37 @@ def test_shapes_and_types_are_known_without_reading(tmp_path):
 def test_the_same_tensors_make_the_same_file(tmp_path):
     one, other = {"a": sample("F32"), "b": sample("I8")}, {"b": sample("I8"), "a": sample("F32")}
     assert b"".join(safetensors_parts(one)) == b"".join(safetensors_parts(other))
+
+
+def test_tensors_that_lie_in_one_piece_are_written_from_where_they_are():
+    room = np.zeros(100, np.uint8)
+    tensors = {
+        name: room[begin:end].view(dtype)
+        for name, begin, end, dtype in (("a", 0, 40, "<f4"), ("b", 40, 60, "<f4"), ("c", 60, 64, "<f2"))
+    }
+    tensors["b"][:] = 7
+    assert file_order({name: array.itemsize for name, array in tensors.items()}) == ["a", "b", "c"]
+    header, *pieces = safetensors_parts(tensors)
+    (piece,) = pieces
+    assert np.shares_memory(np.frombuffer(piece, np.uint8), room) and len(piece) == 64
+    apart = {name: array.copy() for name, array in tensors.items()}
+    assert b"".join(safetensors_parts(apart)) == header + piece
+
+
+def test_pieces_in_another_order_than_the_files_are_put_in_order(tmp_path):
+    room = np.arange(48, dtype=np.uint8)
+    tensors = {
+        "a": room[24:32].view("<f4"),
+        "b": room[0:8].view("<f4"),
+        "c": room[::2],
+        "d": room[32:40].view("<f8"),
+        "large": np.arange(2**18, dtype=np.uint8),
+        "e": np.float32(1),
+    }
+    write_safetensors(tmp_path / "f", tensors)
+    file = TensorFile(tmp_path / "f", sealed=True)
+    for name, array in tensors.items():
+        assert file.read(name).tobytes() == np.asarray(array).tobytes()
 
 
 @pytest.mark.parametrize("array", [np.zeros(2, complex), np.array(["a"]), np.array([object()])])

@@ -13,7 +13,7 @@ import tiny_recording as tiny
 from tiny_recording import CROSS, maps, picture, step, tensors, write_run
 
 from diffuscope.errors import NotKeptError, RecordingError, RunFolderError
-from diffuscope.recording import Recording, RunWriter, files, manifest_file, writer
+from diffuscope.recording import Recording, RunWriter, TensorFile, files, manifest_file, writer
 from diffuscope.recording.background import Background
 
 
@@ -175,6 +175,20 @@ def test_steps_and_calls_come_in_order_and_text_once(tmp_path):
         hand_over(to, 3)
         to.finish(picture())
     assert [each.index for each in Recording.open(tmp_path / "run").manifest.steps] == [1, 3]
+
+
+def test_text_is_compared_with_what_it_was_and_not_with_what_its_memory_became(tmp_path):
+    memory = np.zeros((4, 3), np.float32)
+    with RunWriter(tmp_path / "run", tiny.manifest()) as to:
+        for call, value in enumerate((1, 1, 2)):
+            memory[:] = value
+            to.write_text({f"embedding@{call}": memory})
+            to.flush()
+        hand_over(to, 2)
+        to.finish(picture())
+    files = [file.path for file in Recording.open(tmp_path / "run").manifest.files if "text" in file.path]
+    stored = {name for file in files for name in TensorFile(tmp_path / "run" / file).keys()}  # noqa: SIM118
+    assert stored == {"embedding@0", "embedding@2"}
 
 
 def test_a_tensor_that_cannot_be_stored_is_an_error_and_its_step_does_not_count(tmp_path):

@@ -283,18 +283,17 @@ def test_a_hub_model_is_opened_at_its_revision(
     from diffusers import DiffusionPipeline
 
     opened: list[tuple[str, Any]] = []
-    real = DiffusionPipeline.from_pretrained
 
-    def fetch(name: str, *, revision: str | None = None, **options: Any) -> Any:
+    def fetch(name: str, *, revision: str | None = None, **options: Any) -> str:
         opened.append((name, revision))
-        return real(str(model), **options)
+        return str(model)
 
-    monkeypatch.setattr(DiffusionPipeline, "from_pretrained", fetch)
+    monkeypatch.setattr(DiffusionPipeline, "download", fetch)
     remodelled(run, id="someone/model", source="hub", revision="a" * 40, files=[])
     assert rerun(run).identical
-    # The revision is not one of another model's.
+    # The revision is not one of another model's, and a folder is not fetched.
     rerun(run, model=model)
-    assert opened == [("someone/model", "a" * 40), (str(model), None)]
+    assert opened == [("someone/model", "a" * 40)]
 
 
 def test_a_pipeline_object_is_asked_for(saved: Path, tmp_path: Path) -> None:

@@ -16,7 +16,11 @@ def traces(pipe: Any) -> Traces:
     Attributes of the pipeline's parts are told apart by identity, so that a copy of what was there before counts as
     a trace too.
     """
-    found: Traces = {"modes": torch._C._len_torch_function_stack(), "threads": writer_threads()}
+    found: Traces = {
+        "modes": torch._C._len_torch_function_stack(),
+        "kernel": id(torch.nn.functional.scaled_dot_product_attention),
+        "threads": writer_threads(),
+    }
     parts = {name: part for name, part in pipe.components.items() if part is not None}
     owners: dict[str, Any] = {"pipe": pipe, **{f"pipe.{name}": part for name, part in parts.items()}}
     for name, part in parts.items():

@@ -6,8 +6,8 @@
     run = lens.record("a red circle left of a blue square", seed=7)
     run.word("circle").map().save("circle.png")
 
-Names are loaded when first used, so that importing the package is quick and works without torch: only `Lens` needs
-the extra ``diffuscope[models]``.
+Names are loaded when first used, so that importing the package is quick and works without torch: only `Lens` and
+`capture` need the extra ``diffuscope[models]``.
 """
 
 from importlib import import_module
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from diffuscope import errors
 
 if TYPE_CHECKING:
+    from diffuscope.analysis.comparing import compare
+    from diffuscope.engine.capturing import capture
     from diffuscope.engine.lens import Lens
     from diffuscope.figures.report import write_report
     from diffuscope.maps.heatmap import Heatmap, HeatmapSeries
@@ -33,12 +35,16 @@ __all__ = [
     "Run",
     "Selection",
     "__version__",
+    "capture",
+    "compare",
     "errors",
     "open",
     "write_report",
 ]
 
 _HOME = {
+    "capture": "diffuscope.engine.capturing",
+    "compare": "diffuscope.analysis.comparing",
     "Heatmap": "diffuscope.maps.heatmap",
     "HeatmapSeries": "diffuscope.maps.heatmap",
     "Lens": "diffuscope.engine.lens",
@@ -57,8 +63,8 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(import_module(_HOME[name]), name)
     except ModuleNotFoundError as error:
-        if name == "Lens" and error.name in {"torch", "diffusers", "transformers"}:
-            raise errors.MissingExtraError("Lens") from error
+        if name in ("Lens", "capture") and error.name in {"torch", "diffusers", "transformers"}:
+            raise errors.MissingExtraError(name) from error
         raise
     globals()[name] = value
     return value

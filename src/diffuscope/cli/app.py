@@ -7,7 +7,23 @@ from typing import Annotated, Any
 import typer
 
 from diffuscope import __version__
-from diffuscope.cli import demo, doctor, heatmap, info, record, runs, steps, verify
+from diffuscope.cli import (
+    compare,
+    demo,
+    doctor,
+    edit,
+    evaluate,
+    heatmap,
+    info,
+    morph,
+    record,
+    region,
+    runs,
+    steps,
+    study,
+    timeline,
+    verify,
+)
 from diffuscope.cli.console import show_error
 from diffuscope.errors import DiffuscopeError, InputError
 
@@ -40,17 +56,23 @@ for module, name in (
     (info, "info"),
     (heatmap, "heatmap"),
     (steps, "steps"),
+    (timeline, "timeline"),
+    (region, "region"),
+    (morph, "morph"),
+    (edit, "edit"),
+    (compare, "compare"),
     (verify, "verify"),
     (doctor, "doctor"),
 ):
     app.command(name, help=reflowed(module.command), epilog=module.EXAMPLES)(module.command)
 
-runs_app = typer.Typer(rich_markup_mode="rich")
-runs_app.callback(invoke_without_command=True, help=reflowed(runs.show), epilog=runs.EXAMPLES)(runs.show)
-for name, (function, examples) in runs.ACTIONS.items():
-    epilog = "\n\n".join(["[bold]Examples[/bold]", *examples])
-    runs_app.command(name, help=reflowed(function), epilog=epilog)(function)
-app.add_typer(runs_app, name="runs")
+for group, name in ((runs, "runs"), (evaluate, "evaluate"), (study, "study")):
+    grouped = typer.Typer(rich_markup_mode="rich")
+    grouped.callback(invoke_without_command=True, help=reflowed(group.show), epilog=group.EXAMPLES)(group.show)
+    for action, (function, examples) in group.ACTIONS.items():
+        epilog = "\n\n".join(["[bold]Examples[/bold]", *examples])
+        grouped.command(action, help=reflowed(function), epilog=epilog)(function)
+    app.add_typer(grouped, name=name)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,7 +1,6 @@
 """What commands print: results on stdout, everything else (progress, warnings, errors) on stderr."""
 
 import json
-import math
 import os
 import shlex
 import shutil
@@ -22,6 +21,8 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+from diffuscope.plain_json import finite
 
 UNLIMITED = 100_000
 """Columns of a file or pipe: tables are as wide as they need."""
@@ -59,17 +60,7 @@ def note(message: str) -> None:
 
 def print_json(result: dict[str, Any]) -> None:
     """The one JSON object of ``--json``. Numbers that are not finite become null: JSON has none."""
-    print(json.dumps(_finite(result), indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
+    print(json.dumps(finite(result), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:

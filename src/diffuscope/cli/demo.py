@@ -29,7 +29,7 @@ def command(
     Needs no download and no GPU. Prints the path of the report, a single file to open in a browser, and three
     things to try next.
     """
-    run = record(PROMPT, model="scenes", device=device, seed=seed, out=out)[0]
+    run = record(PROMPT, model="scenes", source={"device": device}, seed=seed, out=out)[0]
     from diffuscope import write_report
 
     with spinner("writing the report"):

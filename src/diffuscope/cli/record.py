@@ -41,6 +41,13 @@ class Store(StrEnum):
     float16 = "float16"
 
 
+class Branch(StrEnum):
+    """Whose attention is written."""
+
+    cond = "cond"
+    uncond = "uncond"
+
+
 class Level(StrEnum):
     """How much of the attention is written."""
 
@@ -66,6 +73,9 @@ def command(
     negative: Annotated[
         str | None, typer.Option("--negative", metavar="TEXT", help="Negative prompt.", show_default=False)
     ] = None,
+    branch: Annotated[
+        Branch, typer.Option(help="Whose attention to keep: the prompt's, or the negative prompt's.")
+    ] = Branch.cond,
     width: Annotated[int | None, typer.Option(metavar="PIXELS", show_default=False)] = None,
     height: Annotated[int | None, typer.Option(metavar="PIXELS", show_default=False)] = None,
     images: Annotated[
@@ -109,6 +119,11 @@ def command(
     ] = False,
     previews: Annotated[bool, typer.Option(help="Write the predicted clean picture of every step.")] = True,
     device: options.Device = None,
+    dtype: options.DtypeOption = None,
+    revision: options.Revision = None,
+    config: options.Config = None,
+    offline: options.Offline = False,
+    allow_pickle: options.AllowPickle = False,
     out: options.Out = options.RUNS,
     as_json: options.AsJson = False,
 ) -> None:
@@ -134,11 +149,20 @@ def command(
         "store": store.value,
         "budget": budget,
         "previews": previews,
+        "branch": branch.value,
+    }
+    source = {
+        "device": device,
+        "dtype": dtype.value if dtype else None,
+        "revision": revision,
+        "config": config,
+        "offline": offline,
+        "allow_pickle": allow_pickle,
     }
     if estimate:
-        show_estimate(open_lens(model, device).estimate(prompt, **settings), as_json)
+        show_estimate(open_lens(model, **source).estimate(prompt, **settings), as_json)
         return
-    runs = record(prompt, model=model, device=device, out=out, **settings)
+    runs = record(prompt, model=model, source=source, out=out, **settings)
     if as_json:
         print_json({"runs": [describe(run) for run in runs]})
         return
@@ -154,9 +178,10 @@ def command(
     typer.echo(f"\nnext: {command_line('heatmap', runs[0].path, '--word', example_word(runs[0]))}")
 
 
-def record(prompt: str, *, model: str, device: str | None, out: Path, **settings: Any) -> "list[Run]":
-    """Load the model and record, with progress and warnings on stderr; `settings` are `Lens.record`'s."""
-    lens = open_lens(model, device)
+def record(prompt: str, *, model: str, source: dict[str, Any], out: Path, **settings: Any) -> "list[Run]":
+    """Load the model and record, with progress and warnings on stderr; `source` are further arguments of `Lens.load`,
+    `settings` are `Lens.record`'s."""
+    lens = open_lens(model, **source)
     before = run_folders(out)
     try:
         with progress_bar("recording") as on_step:
@@ -168,15 +193,15 @@ def record(prompt: str, *, model: str, device: str | None, out: Path, **settings
     return recorded if isinstance(recorded, list) else [recorded]
 
 
-def open_lens(model: str, device: str | None) -> "Lens":
-    """Load a model, with a spinner."""
+def open_lens(model: str, **source: Any) -> "Lens":
+    """Load a model, with a spinner; `source` are further arguments of `Lens.load`."""
     from diffuscope import Lens  # only here: everything but recording works without torch
     from diffuscope.engine.quiet import quiet_libraries
 
     quiet_libraries()
-    on_disk = "/" not in model or Path(model).exists()
+    on_disk = "/" not in model or Path(model).exists() or source.get("offline", False)
     with spinner(f"loading {model}") if on_disk else nullcontext():  # a download shows its own bars
-        return Lens.load(model, device=device)
+        return Lens.load(model, **source)
 
 
 def say(estimate: "Estimate") -> None:

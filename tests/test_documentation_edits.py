@@ -1,0 +1,24 @@
+"""The page of edits: what it shows of the values runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from diffuscope.edits import KINDS
+
+PAGE = (Path(__file__).parents[1] / "docs" / "edits.md").read_text(encoding="utf-8")
+SECTION = PAGE.split("## The edits", 1)[1].split("\n## ", 1)[0]
+
+
+def test_the_example_of_the_edits_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+    exec(compile(block, "docs/edits.md", "exec"), {})
+
+
+def test_every_edit_has_its_row() -> None:
+    rows = {name.lower() for name in re.findall(r"^\| `(\w+)\(", SECTION, re.MULTILINE)}
+    assert rows == KINDS.keys()

@@ -1,0 +1,100 @@
+"""Charts of timelines: what they paint is what was measured, on light and dark sheets, whatever a run lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_run import make_run
+
+import diffuscope as ds
+from diffuscope.analysis.timeline import Timelines
+from diffuscope.analysis.timeline.order import Event, paired, survival
+from diffuscope.errors import SelectionError
+from diffuscope.figures.canvas import DENSITY, THEMES, Canvas, apart, ticks
+from diffuscope.figures.timeline import MARGIN, NAMES_WIDTH, RIGHT, ROW, WIDTH, curves, heat_strip, ridgelines
+from diffuscope.figures.timeline_order import order_chart, order_of_many
+from diffuscope.figures.timeline_pictures import paths, triptych
+from diffuscope.maps.colormap import DisplayScale
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def timelines(tmp_path_factory: pytest.TempPathFactory) -> Timelines:
+    return ds.open(make_run(tmp_path_factory.mktemp("runs") / "run", steps=STEPS)).timeline()
+
+
+def test_a_strip_paints_each_steps_value_over_its_rows_own_range(timelines: Timelines) -> None:
+    sheet = np.asarray(heat_strip(timelines, "focus", controls=False))
+    left, right, top = MARGIN + NAMES_WIDTH, WIDTH - MARGIN - RIGHT, MARGIN + 64
+    for row, word in enumerate(timelines.words.values()):
+        expected = DisplayScale.of(word.focus).colours(word.focus)
+        for step in range(STEPS):
+            # Near the cell's left edge and its foot, away from the marks in its middle.
+            x = left + (step + 0.1) * (right - left) / STEPS
+            y = top + row * ROW + ROW - 6
+            shown = sheet[round(y * DENSITY), round(x * DENSITY)]
+            assert np.abs(shown.astype(int) - expected[step]).max() <= 1, (word.label, step)
+
+
+@pytest.mark.parametrize("theme", list(THEMES))
+@pytest.mark.parametrize("draw", [heat_strip, curves, ridgelines, order_chart, triptych, paths])
+def test_every_chart_wears_both_themes_and_fits_its_sheet(
+    timelines: Timelines, draw: object, theme: str
+) -> None:
+    assert callable(draw)
+    sheet = np.asarray(draw(timelines, theme=theme))
+    paper = np.array(THEMES[theme].paper)
+    border = np.concatenate([sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1]])
+    assert (border == paper).all(), "something touches the sheet's edge"
+    assert (sheet != paper).any(axis=-1).mean() > 0.02
+
+
+def test_charts_of_a_run_without_previews_picture_or_judge(tmp_path: Path) -> None:
+    found = ds.open(make_run(tmp_path / "run", steps=4, stop_after=2, previews=False)).timeline()
+    for draw in (heat_strip, curves, ridgelines, order_chart, triptych, paths):
+        assert isinstance(draw(found), Image.Image)  # type: ignore[operator]
+    assert isinstance(heat_strip(found, "score"), Image.Image), "what is not known is said so"
+    with pytest.raises(SelectionError, match="not known of any word"):
+        curves(found, "score")
+
+
+def test_what_cannot_be_drawn_is_refused(timelines: Timelines) -> None:
+    with pytest.raises(SelectionError, match="light or dark"):
+        curves(timelines, theme="sepia")  # type: ignore[arg-type]
+    with pytest.raises(SelectionError, match="these have: mass"):
+        heat_strip(timelines, "peak")
+    with pytest.raises(SelectionError, match="at least one name"):
+        order_of_many([])
+
+
+def test_an_order_of_many_runs_stands_where_its_medians_are() -> None:
+    pytest.importorskip("scipy")
+    rows = [
+        Event(str(u), n, float(t + u % 3), False) for u in range(21) for n, t in (("early", 2), ("late", 12))
+    ]
+    kinds = [survival(rows, name) for name in ("early", "late")]
+    sheet = np.asarray(order_of_many(kinds, [paired(rows, "early", "late")]))
+    first, second = (np.array(THEMES["light"].series[at]) for at in (0, 1))
+    places = [np.nonzero((sheet == colour).all(axis=-1)) for colour in (first, second)]
+    assert places[0][0].mean() < places[1][0].mean(), "the earlier one stands above"
+    assert places[0][1].mean() < places[1][1].mean(), "and further to the left"
+
+
+def test_labels_are_kept_apart_and_ticks_are_round() -> None:
+    placed = apart([5.0, 5.5, 30.0, 5.2], 4.0, 0.0, 40.0)
+    assert sorted(placed) == pytest.approx([5, 9, 13, 30])
+    assert placed[0] < placed[3] < placed[1] < placed[2]
+    assert max(apart([39.0, 40.0, 40.0], 4.0, 0.0, 40.0)) == 40
+    assert ticks(0, 0.23) == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
+    assert ticks(3, 3) == [3]
+
+
+def test_a_dashed_line_covers_its_share_of_the_way() -> None:
+    canvas = Canvas(100, 10, THEMES["light"])
+    canvas.line([(0, 5), (60, 5), (100, 5)], (0, 0, 0), 2, (6, 4))
+    dark = (np.asarray(canvas.finished()).mean(axis=-1) < 128)[10]
+    assert dark.mean() == pytest.approx(0.6, abs=0.03)
