@@ -166,7 +166,7 @@ def _level(level: Level, question: Question, columns: list[str]) -> list[str]:
     }
     if level.survival is not None and level.median is not None:
         middle, low, high = ("never" if each is None else f"{each:g}" for each in level.median)
-        cells["median step"] = f"{middle} ({low} to {high})"
+        cells["median step"] = middle if middle == low == high else f"{middle} ({low} to {high})"
         cells["reached"] = f"{level.survival.reached} of {level.survival.n}"
     return [cells.get(column, "–") for column in columns]
 
