@@ -76,8 +76,8 @@ class RunWriter:
         self._manifest = ManifestFile(self.folder / layout.MANIFEST, manifest)
         self._run, self._asked = manifest.id, manifest.sampling.steps
         self._texts = 0
-        self._unflushed: list[Path] = []
-        self._unnamed: set[Path] = set()
+        self._unflushed: list[str] = []
+        self._unnamed: set[str] = set()
         self._flushed_at = time.monotonic()
         self._last_step = self._last_call = -1
         self._text: dict[str, Array] = {}
@@ -314,15 +314,16 @@ class RunWriter:
 
     def _write(self, name: str, parts: Iterable[Buffer], flush: bool = False) -> FileHash:
         written = write_hashed(self.folder, name, parts, flush=flush)
-        path = self.folder / name
-        self._unnamed.add(path.parent)
+        self._unnamed.add(name.rpartition("/")[0])
         if not flush:
-            self._unflushed.append(path)
+            self._unflushed.append(name)
         return written
 
     def _flush_to_device(self) -> None:
         """Wait until files that were not flushed when they were written, and the names of all, are on the device."""
-        flush_to_device(self._unflushed, self._unnamed)
+        flush_to_device(
+            [self.folder / name for name in self._unflushed], [self.folder / name for name in self._unnamed]
+        )
         self._unflushed.clear()
         self._unnamed.clear()
         self._flushed_at = time.monotonic()
