@@ -18,10 +18,10 @@ def cli(capsys: pytest.CaptureFixture[str]) -> CommandLine:
 def test_help_lists_every_command_and_where_to_start(cli: CommandLine) -> None:
     outcome = cli("--help")
     assert outcome.status == 0 and cli().out == outcome.out
-    assert COMMANDS == [
+    assert [
         *("demo", "record", "info", "heatmap", "steps", "timeline", "region", "morph"),
         *("edit", "compare", "verify", "doctor", "runs", "evaluate", "study"),
-    ]
+    ] == COMMANDS
     for name in [*COMMANDS, "diffuscope demo"]:
         assert name in outcome.out
 

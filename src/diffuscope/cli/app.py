@@ -68,7 +68,9 @@ for module, name in (
 
 for group, name in ((runs, "runs"), (evaluate, "evaluate"), (study, "study")):
     grouped = typer.Typer(rich_markup_mode="rich")
-    grouped.callback(invoke_without_command=True, help=reflowed(group.show), epilog=group.EXAMPLES)(group.show)
+    grouped.callback(invoke_without_command=True, help=reflowed(group.show), epilog=group.EXAMPLES)(
+        group.show
+    )
     for action, (function, examples) in group.ACTIONS.items():
         epilog = "\n\n".join(["[bold]Examples[/bold]", *examples])
         grouped.command(action, help=reflowed(function), epilog=epilog)(function)

@@ -185,7 +185,8 @@ class TensorFile:
         return np.frombuffer(raw, dtype=DTYPES[entry.dtype]).reshape(entry.shape)
 
     def let_go(self) -> None:
-        """Give back the memory of all pages that were read. Arrays stay valid: what is needed again is fetched again."""
+        """Give back the memory of all pages that were read. Arrays stay valid: what is needed again is fetched
+        again."""
         if hasattr(mmap, "MADV_DONTNEED"):  # Windows has none.
             self._map.madvise(mmap.MADV_DONTNEED)
 
