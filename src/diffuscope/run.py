@@ -309,9 +309,8 @@ class Run:
             region: its text form, ``pixel:40,52``, ``box:10,20,60,90``; see `diffuscope.maps.regions`.
             named: instead of the text, one of ``pixel=(x, y)``, ``pixels=[(x, y), ...]``, ``range=((x, y), (x, y))``
                 (first and last in reading order), ``box=(x0, y0, x1, y1)`` (both corners included), ``contour``
-                (points,
-                several lists of them, GeoJSON, or a file of it), ``mask`` (an image of the picture's size, an array
-                or a
+                (points, several lists of them, GeoJSON, or a file of it), ``mask`` (an image of the picture's size, an
+                array or a
                 file). With ``guide``, a map or an array, pixels of the region count in proportion to it.
             latent: coordinates count cells of the latent and not pixels of the picture.
 
@@ -330,8 +329,7 @@ class Run:
         self, what: str | WordView | RegionView, how: Refinement | str = "edges", **options: Any
     ) -> Heatmap:
         """A map that covers its object better: see `diffuscope.maps.refinement.refined`. `what` is a word or phrase,
-        or a
-        view of `word`, `phrase`, `concept` or `region`."""
+        or a view of `word`, `phrase`, `concept` or `region`."""
         view = WordView(self, find(self.manifest.text, what)) if isinstance(what, str) else what
         return refined(view, how, **options)
 

@@ -2,8 +2,7 @@
 
 A call of a small model keeps some fifty tensors of a few kilobytes. Handed to the writing thread one by one they cost
 more than their bytes: each holds up both threads. So they are copied together, by one operation of torch, to memory
-from
-which the writer takes them as they stand; it is used again when they are written.
+from which the writer takes them as they stand; it is used again when they are written.
 """
 
 from __future__ import annotations
