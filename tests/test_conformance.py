@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from diffuscope.engine.capture.tap import SDPA
 from diffuscope.testing import random_pipeline
 from diffuscope.testing.conformance import CHECKS, ConformanceError, conform, failing, observe
 from diffuscope.testing.faults import FAULTS
@@ -35,6 +37,7 @@ def test_every_fault_is_found(fault: Any, tmp_path: Path) -> None:
     with fault.planted():
         found = failing(observe(partial(random_pipeline, "sdxl"), tmp_path, steps=2, images=1, **SMALL))
     assert found
+    assert torch.nn.functional.scaled_dot_product_attention is SDPA  # Planted, and gone again.
 
 
 def test_a_pipeline_that_does_not_conform_is_told_why(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ Given = Array | Later
 
 
 class RunWriter:
-    """Writes one run. As a context manager: leaving it by an exception closes the run as stopped.
+    """Writes one run. As a context manager: leaving it by an exception closes the run as stopped, and leaving it
+    without one raises what could not be written and was not told of yet.
 
     Arrays and pictures that are handed over belong to the writer: they must not be changed afterwards.
 
@@ -244,6 +245,9 @@ class RunWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort(f"{kind.__name__}: {error}".strip(": ") if kind else "closed before it was finished")
+        # What was handed over last may have failed after the last call here: no other error is there to tell of it.
+        if kind is None and self._background.failure is not None:
+            raise self._background.failure
 
     # On this thread.
 

@@ -102,7 +102,19 @@ def _one_off(stack: ExitStack) -> None:
 
 
 def _hooks_stay(stack: ExitStack) -> None:
-    stack.enter_context(mock.patch.object(patches.Patches, "__exit__", lambda *_: None))
+    left: list[patches.Patches] = []
+    leave = patches.Patches.__exit__
+
+    def stay(self: patches.Patches, *_: object) -> None:
+        left.append(self)
+
+    def take_off() -> None:
+        # Some of it is the whole process's: torch's attention function.
+        for each in reversed(left):
+            leave(each, None, None, None)
+
+    stack.callback(take_off)
+    stack.enter_context(mock.patch.object(patches.Patches, "__exit__", stay))
 
 
 def _shifted(seen: Attended) -> Attended:
