@@ -64,11 +64,14 @@ def test_the_options_reach_the_recording(cli: CommandLine, model: Path) -> None:
         "cross:*",
         "--width",
         "64",
+        "--set",
+        "guidance_rescale=0.25",
     )
     (facts,) = cli("record", "a cat", "--model", model, *FAST, *options, "--json").json["runs"]
     manifest = ds.open(facts["path"]).manifest
     sampling, keep = manifest.sampling, manifest.keep
     assert (sampling.guidance_scale, sampling.negative_prompt, sampling.width) == (2.5, "red", 64)
+    assert sampling.options["guidance_rescale"] == 0.25
     assert keep.level == "cross" and all(site.startswith("cross:") for site in keep.sites)
 
 
@@ -87,6 +90,9 @@ def test_a_prompt_that_does_not_fit_is_recorded_with_a_warning(cli: CommandLine,
         (("a cat", "--sites", "side:*"), "cross:"),
         (("a cat", "--out", "file"), "file"),
         (("a cat", "--device", "abacus"), "abacus"),
+        (("a cat", "--set", "clip_skip"), "NAME=VALUE"),
+        (("a cat", "--set", "seed=3"), "option of its own"),
+        (("a cat", "--set", "clip_skp=1"), "clip_skip"),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_left(

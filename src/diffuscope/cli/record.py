@@ -1,5 +1,6 @@
 """`diffuscope record`: generate a picture and keep what every attention head looked at."""
 
+import json
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,7 @@ from diffuscope.cli.console import (
     show_warnings,
     spinner,
 )
+from diffuscope.errors import InputError
 
 if TYPE_CHECKING:
     from diffuscope import Lens
@@ -30,6 +32,7 @@ diffuscope record "a red circle left of a blue square"
 diffuscope record "a big yellow star in the night" --seed 3 --steps 50
 diffuscope record "a cat on a mat" --model path/to/pipeline --keep cross --sites "cross:up.*"
 diffuscope record "a red circle" --keep-steps 0:10 --grids 16x16 --estimate
+diffuscope record "a cat" --model path/to/flux --set true_cfg_scale=4 --set max_sequence_length=256
 
 What was recorded answers questions later: diffuscope heatmap RUN --word circle"""
 
@@ -76,6 +79,15 @@ def command(
     branch: Annotated[
         Branch, typer.Option(help="Whose attention to keep: the prompt's, or the negative prompt's.")
     ] = Branch.cond,
+    further: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A further argument of the model's pipeline, its value as JSON: 'true_cfg_scale=4'. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     width: Annotated[int | None, typer.Option(metavar="PIXELS", show_default=False)] = None,
     height: Annotated[int | None, typer.Option(metavar="PIXELS", show_default=False)] = None,
     images: Annotated[
@@ -151,6 +163,7 @@ def command(
         "previews": previews,
         "branch": branch.value,
     }
+    settings |= read_further(further or [], settings)
     source = {
         "device": device,
         "dtype": dtype.value if dtype else None,
@@ -176,6 +189,26 @@ def command(
             ]
         )
     typer.echo(f"\nnext: {command_line('heatmap', runs[0].path, '--word', example_word(runs[0]))}")
+
+
+def read_further(given: list[str], settings: dict[str, Any]) -> dict[str, Any]:
+    """What `--set` says: names to values, which are JSON, or else text as it stands.
+
+    Raises:
+        InputError: no name and value, or a name that has an option of its own.
+    """
+    further: dict[str, Any] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not (equals and name.isidentifier()):
+            raise InputError(f"--set {each}: write NAME=VALUE, as in --set true_cfg_scale=4")
+        if name in settings or name in ("prompt", "out", "progress", "on_estimate"):
+            raise InputError(f"--set {each}: {name} has an option of its own; see diffuscope record --help")
+        try:
+            further[name] = json.loads(value)
+        except json.JSONDecodeError:
+            further[name] = value
+    return further
 
 
 def record(prompt: str, *, model: str, source: dict[str, Any], out: Path, **settings: Any) -> "list[Run]":
