@@ -410,6 +410,59 @@ def quantised(family: str, folder: Path) -> None:
     proved(pipe, folder, prompt=PROMPT, **size(family))
 
 
+def from_gguf(family: str, folder: Path) -> None:
+    """Weights of 8-bit blocks (Q8_0) from a GGUF file, written and opened as users do."""
+    gguf = pytest.importorskip("gguf")
+    pipe = tiny(family)
+    folder.mkdir(exist_ok=True)
+    # Blocks of 32: only layers of such a width are quantised, as by those who publish such files.
+    writer = gguf.GGUFWriter(folder / "weights.gguf", arch=family)
+    linear = {f"{name}.weight" for name, part in pipe.transformer.named_modules() if type(part) is torch.nn.Linear}
+    small = 0
+    for name, tensor in pipe.transformer.state_dict().items():
+        weight = tensor.numpy()
+        if name in linear and weight.shape[1] % 32 == 0:
+            kind = gguf.GGMLQuantizationType.Q8_0
+            writer.add_tensor(name, gguf.quants.quantize(weight, kind), raw_dtype=kind)
+            small += 1
+        else:
+            writer.add_tensor(name, weight)
+    assert small
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    pipe.transformer.save_pretrained(folder / "transformer")
+    pipe.transformer = type(pipe.transformer).from_single_file(
+        str(folder / "weights.gguf"),
+        quantization_config=diffusers.GGUFQuantizationConfig(compute_dtype=torch.float32),
+        torch_dtype=torch.float32,
+        config=str(folder),
+        subfolder="transformer",
+    )
+    assert any(type(part).__name__ == "GGUFLinear" for part in pipe.transformer.modules())
+    proved(pipe, folder, prompt=PROMPT, **size(family))
+
+
+def in_four_bits(family: str, folder: Path) -> None:
+    """Weights of 4 bits (bitsandbytes, nf4): layers put in as diffusers does, whose loader asks for a GPU first."""
+    bits = pytest.importorskip("bitsandbytes")
+    pipe = tiny(family)
+    denoiser = pipe.unet if hasattr(pipe, "unet") else pipe.transformer
+    linear = [name for name, part in denoiser.named_modules() if type(part) is torch.nn.Linear and "attn" in name]
+    assert linear
+    for name in linear:
+        whole = denoiser.get_submodule(name)
+        small = bits.nn.Linear4bit(
+            whole.in_features, whole.out_features, whole.bias is not None, torch.float32, quant_type="nf4"
+        )
+        small.weight = bits.nn.Params4bit(whole.weight.data, requires_grad=False, quant_type="nf4")
+        small.bias = whole.bias
+        denoiser.set_submodule(name, small.to("cpu"))
+    assert denoiser.get_submodule(linear[0]).weight.dtype == torch.uint8
+    proved(pipe, folder, prompt=PROMPT, **size(family))
+
+
 def cached(family: str, folder: Path) -> str:
     pipe = tiny(family)
     pipe.transformer.enable_cache(diffusers.FirstBlockCacheConfig(threshold=0.2))
@@ -494,6 +547,8 @@ RUN: tuple[Way, ...] = (
     Way("offloading in groups", offloaded_in_groups, ("sd15", "flux")),
     Way("8-bit storage (layerwise casting)", small_storage, ("sd15", "pixart", "flux")),
     Way("quantised weights (torchao, int8)", quantised, ("sd15", "flux")),
+    Way("quantised weights (GGUF, Q8_0)", from_gguf, ("sd3", "flux"), ("sd15", "sd21", "sdxl", "pixart")),
+    Way("quantised weights (bitsandbytes, nf4)", in_four_bits, ("sd15", "sdxl", "flux")),
     Way("attention backend: native", native_backend, ("flux",)),
     Way("attention slicing", sliced, ("sd15", "sd21", "sdxl"), ("pixart", *JOINT)),
     Way("torch.compile", compiled, ("sd15", "sdxl", "pixart", "sd3", "flux")),
