@@ -77,9 +77,28 @@ def test_short_forms_mean_the_long_ones() -> None:
     assert read_plan(plan(seeds="0:3,9")).seeds == (0, 1, 2, 9)
 
 
+def test_a_condition_is_given_its_control(tmp_path: Path) -> None:
+    edits = [{"edit": "silence", "word": "cat", "steps": "0:5"}]
+    checked = read_plan(plan(conditions={"plain": {}, "without": {"edits": edits, "control": True}}))
+    assert list(checked.conditions) == ["plain", "without", "without, control"]
+    made = checked.conditions["without, control"]
+    assert made.control_of == "without"
+    assert made.edits == ({"edit": "control", "of": edits[0], "seed": 0},)
+    write_plan(checked, tmp_path / "plan.yaml")
+    assert read_plan(tmp_path / "plan.yaml") == checked
+    # One that the plan names stands.
+    named = {
+        "plain": {},
+        "without": {"edits": edits, "control": True},
+        "other": {"settings": {"steps": 3}, "control_of": "without"},
+    }
+    assert list(read_plan(plan(conditions=named)).conditions) == ["plain", "without", "other"]
+
+
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
+        ({"conditions": {"a": {}, "b": {"control": True}}}, "for conditions with edits"),
         ({"sede": 1}, "there is no field 'sede' in a plan; there are: seeds"),
         ({"settings": {"step": 3}}, "there is no field 'step' in settings; there are: steps"),
         ({"conditions": {"a": {"setings": {}}}}, "no field 'setings' in conditions.a; there are: settings"),

@@ -142,12 +142,15 @@ class Condition(_Part):
         edits: edits in their JSON form, in order of application.
         prompt: another template for this condition, with the same factors (word order swapped, a word left out).
         control_of: name of the condition whose effect this one controls for; the report shows the two side by side.
+        control: whether a condition ``<name>, control`` is drawn too, in which each edit gives way to its control: a
+            random change of the same size on the same steps, sites, heads and patches.
     """
 
     settings: Settings = Settings()
     edits: tuple[dict[str, JsonValue], ...] = ()
     prompt: str | None = None
     control_of: str | None = None
+    control: bool = False
 
 
 class MeasureChoice(_Part):
@@ -232,6 +235,22 @@ class Plan(_Part):
     held_out: HeldOut | None = None
     retries: Annotated[int, Field(ge=0, le=10)] = 1
     thumbnail: Annotated[int, Field(ge=0, le=512)] = 96
+
+    @model_validator(mode="after")
+    def _with_controls(self) -> Self:
+        """Conditions that were asked to have a control get it, once."""
+        controlled = {condition.control_of for condition in self.conditions.values()}
+        for name, condition in list(self.conditions.items()):
+            if not condition.control or name in controlled:
+                continue
+            if not condition.edits:
+                raise ValueError(f"conditions.{name}: control: true is for conditions with edits")
+            edits = tuple(
+                {"edit": "control", "of": edit, "seed": seed} for seed, edit in enumerate(condition.edits)
+            )
+            update = {"edits": edits, "control_of": name, "control": False}
+            self.conditions[f"{name}, control"] = condition.model_copy(update=update)
+        return self
 
     @property
     def baseline(self) -> str:
