@@ -1,0 +1,1 @@
+"""How well chains find objects, against true masks: `diffuscope evaluate objects`."""
