@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,10 @@ from PIL import Image
 
 import diffuscope as ds
 from diffuscope.analysis.comparing import correlation, delta_e, sf_iou
+from diffuscope.analysis.pairs import apart
+from diffuscope.analysis.perceptual import Perceptual, perceptual
 from diffuscope.cli.app import main
-from diffuscope.edits import Silence
+from diffuscope.edits import Silence, Steer, control
 from diffuscope.engine import Lens
 from diffuscope.errors import InputError
 from diffuscope.run import Run
@@ -77,3 +81,79 @@ def test_commands(runs: tuple[Run, Run, Run], capsys: pytest.CaptureFixture[str]
     assert main(["compare", run, third]) == 2 and "seed" in capsys.readouterr().err
     assert main(["edit", run]) == 2 and "no edit" in capsys.readouterr().err
     assert main(["edit", run, "--silence", "cat"]) == 2 and "--model" in capsys.readouterr().err
+
+
+def test_words_are_compared_step_by_step(runs: tuple[Run, Run, Run]) -> None:
+    run, other, _ = runs
+    times = {each.word: each for each in ds.compare(run, other).times}
+    assert {"cat", "tree", "<start>", "<end>"} == times.keys()
+    for pair, one in zip(times["tree"].mass, (run, other), strict=True):
+        means = [one.word("tree").map(steps=step).array.astype(float).mean() for step in (0, 1)]
+        assert pair == pytest.approx(means, rel=1e-6)
+    # The edit acts in the last step alone.
+    assert times["cat"].mass[0][0] == times["cat"].mass[1][0]
+    line = run.timeline(judge=None)["tree"]
+    assert times["tree"].stabilisation[0] == line.stabilisation.at.step
+    assert times["tree"].peak[0] == (None if line.peak.flat else line.peak.at.step)
+    assert ds.compare(run, other, timelines=False).times == ()
+
+
+def test_the_perceptual_distance_is_named_and_its_absence_too(
+    runs: tuple[Run, Run, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other, _ = runs
+    told = ds.compare(run, other).perceptual
+    assert "FLIP (no weights" in told.name and 0 < (told.value or 0) < 1
+    assert ds.compare(run, run).perceptual.value == 0
+    black, white = (Image.new("RGB", (32, 32), colour) for colour in ("black", "white"))
+    near = Image.new("RGB", (32, 32), (8, 8, 8))
+    assert perceptual(black, white).value > 0.5 > perceptual(black, near).value > 0
+
+    def mine(one: Image.Image, two: Image.Image) -> float:
+        return 0.25
+
+    assert perceptual(black, white, mine) == Perceptual("mine", 0.25)
+    with pytest.raises(InputError, match="gave nan"):
+        perceptual(black, white, lambda one, two: float("nan"))
+    monkeypatch.setitem(sys.modules, "flip_evaluator", None)
+    absent = ds.compare(run, other).perceptual
+    assert absent.value is None and "not installed" in absent.why
+
+
+def test_a_judge_reads_both_pictures(runs: tuple[Run, Run, Run]) -> None:
+    run, other, _ = runs
+
+    def brightness(picture: Image.Image, labels: Any) -> list[float]:
+        return [float(np.asarray(picture).mean()) if label == "cat" else float("nan") for label in labels]
+
+    found = ds.compare(run, other, judge=brightness)
+    judged = {each.word: each for each in found.judged}
+    assert found.judge == "brightness" and found.readings is None
+    assert judged["cat"].before == np.asarray(run.image).mean()
+    assert judged["cat"].after == np.asarray(other.image).mean() and judged["tree"].before is None
+    assert ds.compare(run, other).judge is None  # No run of the drawn world.
+    with pytest.raises(InputError, match="judge='nobody'"):
+        ds.compare(run, other, judge="nobody")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no score"):
+        ds.compare(run, other, judge=lambda picture, labels: [1.0])
+
+
+def test_what_keeps_two_runs_apart_is_named(runs: tuple[Run, Run, Run]) -> None:
+    run, other, third = runs
+    assert apart(run, other) == []
+    assert [each.what for each in apart(run, third)] == ["seed"]
+    sampling = run.manifest.sampling.model_copy(update={"steps": 9, "guidance_scale": 1.0})
+    software = {**run.manifest.software, "torch": "0.0.1"}
+    changed = Run.open(run.path)
+    changed.recording.manifest = run.manifest.model_copy(update={"sampling": sampling, "software": software})
+    found = {each.what: (each.one, each.other) for each in apart(run, changed)}
+    assert found.keys() == {"steps", "guidance_scale", "torch"}
+    assert found["steps"] == ("2", "9") and found["torch"][1] == "0.0.1"
+
+
+def test_a_window_by_default_is_the_edits_own(runs: tuple[Run, Run, Run], tmp_path: Path) -> None:
+    lens = Lens(random_pipeline("sd15"))
+    run = lens.record("a cat", steps=5, width=16, height=16, keep="maps", previews=False, out=tmp_path)
+    steered = lens.edit(run, Steer("dog", word="cat"), out=tmp_path)
+    beside = lens.edit(run, control(Steer("dog", word="cat")), out=tmp_path)
+    assert ds.compare(run, steered).window == ds.compare(run, beside).window == (1, 2)

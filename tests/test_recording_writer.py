@@ -73,6 +73,28 @@ def test_hashes_and_sizes_are_those_of_the_files(tmp_path):
         assert (file.bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
+def test_a_run_that_is_not_read_as_it_goes_is_there_when_it_is_asked_for_and_when_it_is_finished(tmp_path):
+    """A study's: no manifest for each step, and the same run in the end."""
+    with RunWriter(tmp_path / "late", tiny.manifest(), as_it_goes=False) as to:
+        to.write_text(tiny.text())
+        for index in range(2):
+            hand_over(to, index)
+        to._background.drain()
+        assert Recording.open(tmp_path / "late").manifest.steps == []
+        to.flush()
+        assert len(Recording.open(tmp_path / "late").manifest.steps) == 2
+        hand_over(to, 2)
+    manifest = Recording.open(tmp_path / "late").manifest
+    assert len(manifest.steps) == 3 and not manifest.complete
+    with RunWriter(tmp_path / "whole", tiny.manifest(), as_it_goes=False) as to:
+        to.write_text(tiny.text())
+        for index in range(3):
+            hand_over(to, index)
+        to.finish(picture())
+    whole = Recording.open(tmp_path / "whole").manifest
+    assert whole.complete and whole.steps == manifest.steps
+
+
 def test_a_run_opens_from_the_first_moment_and_grows_by_whole_steps(tmp_path):
     with RunWriter(tmp_path / "run", tiny.manifest()) as to:
         assert Recording.open(tmp_path / "run").manifest.steps == []

@@ -9,9 +9,18 @@ import diffusers
 import numpy as np
 import pytest
 
-from diffuscope.edits import Edit, Scale, Silence
+import diffuscope as ds
+from diffuscope.edits import Edit, Encode, Inject, Patch, Reprompt, Reweight, Scale, Silence, Steer, control
 from diffuscope.engine import Lens
-from diffuscope.errors import CaptureError, InputError, SelectionError
+from diffuscope.errors import (
+    CaptureError,
+    CorruptRecordingError,
+    EditError,
+    InputError,
+    NotKeptError,
+    SelectionError,
+)
+from diffuscope.recording import Recording
 from diffuscope.recording.difference import difference
 from diffuscope.recording.verify import verify
 from diffuscope.run import Run
@@ -137,9 +146,106 @@ def test_bad_input_is_told_before_anything_runs(tmp_path: Path) -> None:
     ):
         with pytest.raises(error):
             lens.edit(run, edit, out=tmp_path)
-    pair = lens.record(
-        PROMPT, steps=1, width=16, height=16, images_per_prompt=2, out=tmp_path, previews=False
-    )
-    with pytest.raises(InputError, match="drawn together"):
-        lens.edit(pair[0], Scale(0.0), out=tmp_path)
-    assert count.calls == 1
+    assert count.calls == 0
+
+
+@pytest.mark.parametrize("guidance", [3.0, 1.0])
+def test_a_picture_of_a_batch_is_edited_as_it_was_drawn(guidance: float, tmp_path: Path) -> None:
+    lens = lens_with("Euler ancestral")
+    settings: dict[str, Any] = {"steps": STEPS, "width": 32, "height": 16, "guidance_scale": guidance}
+    batch = lens.record(PROMPT, seed=5, images_per_prompt=3, out=tmp_path, previews=False, **settings)
+    run = batch[1]
+    count = Counting(lens)
+    made: list[Run] = []
+    edits = [Scale(-2.0, steps="2:4"), control(Silence("cat", steps="3"))]
+    for asked in ((), edits):
+        for full in (True, False):
+            count.of(
+                lambda asked=asked, full=full: made.append(lens.edit(run, *asked, out=tmp_path, full=full))
+            )
+    plain, again, full_run, replayed = made
+    # Its own noise, in a batch of that size: the recorded run to the bit, whatever is drawn beside it.
+    assert difference(run.recording, plain.recording).identical
+    assert difference(run.recording, again.recording).identical
+    assert difference(full_run.recording, replayed.recording).identical
+    assert count.calls == 2 * STEPS + 1 + 2
+    apart = difference(run.recording, replayed.recording)
+    assert apart.first is not None and apart.first.step == 2
+    sampling = replayed.manifest.sampling
+    assert (sampling.seed, sampling.image_index, sampling.images_per_prompt) == (6, 1, 3)
+    assert len(list(tmp_path.iterdir())) == 3 + 4
+    # Runs of it are a pair; with the run that was drawn alone it is not.
+    assert ds.compare(run, replayed).change.max() > 0
+    alone = lens.record(PROMPT, seed=6, out=tmp_path, previews=False, **settings)
+    with pytest.raises(InputError, match="images_per_prompt"):
+        ds.compare(alone, replayed)
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+def test_joint_attention_is_replayed_from_the_middle(family: str, tmp_path: Path) -> None:
+    lens = Lens(random_pipeline(family))
+    asked: dict[str, Any] = {"steps": 3, "width": 32, "height": 16, "seed": 1, "max_sequence_length": 24}
+    run = lens.record("a cat by a tree", out=tmp_path, previews=False, **asked)
+    calls = 0
+
+    def counted(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+
+    lens.pipe.transformer.norm_out.register_forward_pre_hook(counted)
+    edit = Scale(-1.0, steps="2")
+    full = lens.edit(run, edit, out=tmp_path, full=True)
+    assert calls == 3
+    replayed = lens.edit(run, edit, out=tmp_path)
+    assert calls == 4
+    assert difference(full.recording, replayed.recording).identical
+    assert not difference(run.recording, replayed.recording).identical
+
+
+def test_texts_and_directions_are_replayed(tmp_path: Path) -> None:
+    lens = lens_with("DPM++ multistep")
+    run = drawn(lens, tmp_path)
+    for edit in (
+        Steer("dog", word="cat", steps="2:4"),
+        Steer("dog", space="guidance", steps="3", quantile=0.5),
+        Encode("a dog", steps="2", heads="0", patches="box:0,0,15,15"),
+        Reprompt("a dog", steps="3"),
+        Reweight("cat", 2.0, of="odds", steps="2"),
+        Patch(str(run.path), steps="2"),
+        Inject(str(run.path), "self", steps="3", strength=0.5),
+        control(Steer("dog", word="cat", steps="2")),
+    ):
+        full, replayed = (lens.edit(run, edit, out=tmp_path, full=full) for full in (True, False))
+        assert difference(full.recording, replayed.recording).identical, edit.describe()
+
+
+def test_a_donor_is_a_plain_run(tmp_path: Path) -> None:
+    lens = lens_with("DDIM")
+    run = drawn(lens, tmp_path)
+    edited = lens.edit(run, Scale(0.0, steps="1"), out=tmp_path)
+    with pytest.raises(EditError, match="made with edits"):
+        lens.edit(run, Patch(str(edited.path), steps="2"), out=tmp_path)
+
+
+def test_a_recording_without_outputs_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lens = lens_with("DDIM")
+    run = drawn(lens, tmp_path)
+    true = Recording.output
+
+    def lost(self: Recording, step: int, call: int | None = None) -> Any:
+        if step == 1:
+            raise NotKeptError("'output@1' was not kept")
+        return true(self, step, call)
+
+    monkeypatch.setattr(Recording, "output", lost)
+    count = Counting(lens)
+    with pytest.raises(NotKeptError, match="call 1 has no recorded latent or output"):
+        lens.edit(run, Scale(0.0, steps="3"), out=tmp_path)
+    with pytest.raises(NotKeptError, match="full=True"):
+        lens.sweep(run, [Scale(0.0, steps="3")])
+    (run.path / "steps" / "0000.safetensors").write_bytes(b"")
+    with pytest.raises(CorruptRecordingError):
+        lens.sweep(Run.open(run.path), [Scale(0.0, steps="1:3")])
+    assert count.calls == 0

@@ -55,6 +55,22 @@ def load(path: str | Path) -> list[Edit]:
     Raises:
         EditError: there is no such file, or it holds no edits.
     """
+    found = read(path)
+    listed = found if isinstance(found, list) else [found]
+    if not all(isinstance(each, Edit) for each in listed):
+        raise EditError(
+            f"{path} holds lists within a list: variations for a sweep, where edits of one run are due"
+        )
+    return listed
+
+
+def read(path: str | Path) -> Any:
+    """What a JSON file holds, as `from_json` reads it: an edit, a list of edits, or a list of such lists (a sweep's
+    variations).
+
+    Raises:
+        EditError: there is no such file, or it holds no edits.
+    """
     place = Path(path)
     try:
         if place.stat().st_size > LARGEST:
@@ -64,8 +80,7 @@ def load(path: str | Path) -> list[Edit]:
         raise EditError(f"the file of edits {place} cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise EditError(f"the file of edits {place} is no JSON: {error}") from error
-    found = from_json(given)
-    return found if isinstance(found, list) else [found]
+    return from_json(given)
 
 
 def save(path: str | Path, edits: Edit | Iterable[Edit]) -> Path:

@@ -20,6 +20,7 @@ from rich.filesize import decimal
 from diffuscope.engine.capture.carry import room_for_waiting
 from diffuscope.engine.capture.kept import Keeping
 from diffuscope.engine.capture.session import FirstCall, Session
+from diffuscope.engine.capture.unkept import Unkept, Writer
 from diffuscope.engine.estimate import LEVELS, Estimate, estimate
 from diffuscope.engine.models.family import Family
 from diffuscope.engine.models.loading import Loaded
@@ -70,8 +71,14 @@ class Drawing:
         """What records it: `engine.replay` starts from another run's calls."""
         self.edits: list[Any] = []
         """Edits that are on while it runs, in their JSON form, for the manifest."""
+        self.edits_of: list[list[Any]] | None = None
+        """The same of each picture, where they are not one."""
         self.parent: str | None = None
         """Id of the run that is edited."""
+        self.only: int | None = None
+        """The one picture that is recorded of those that are drawn together; None for all."""
+        self.as_it_goes = True
+        """Whether steps can be read while it runs; see `RunWriter`."""
         self.warnings: list[str] = []
         """What was found out while it ran."""
 
@@ -83,10 +90,10 @@ class Drawing:
         folder = _runs_folder(Path(out))
         started = time.strftime("%Y%m%d-%H%M%S")
         names = [_run_id(started, each.prompt, each.seed) for each in order.pictures]
-        writers: list[RunWriter] = []
+        writers: list[Writer] = []
         level: list[str] = []
 
-        def open_writers(first: FirstCall) -> tuple[list[RunWriter], Keeping]:
+        def open_writers(first: FirstCall) -> tuple[list[Writer], Keeping]:
             size = self._size(first)
             keeping, needed = _plan(order, first, size)
             level.append(needed.level)
@@ -94,9 +101,14 @@ class Drawing:
                 on_estimate(needed)
             _check_room(folder, needed)
             for index, name in enumerate(names):
+                if self.only not in (None, index):
+                    writers.append(Unkept())
+                    continue
                 manifest = self._manifest(name, index, size, first, keeping, needed)
                 room = room_for_waiting(first.latent.device)
-                writers.append(RunWriter(folder / name, manifest, max_waiting=room))
+                writers.append(
+                    RunWriter(folder / name, manifest, max_waiting=room, as_it_goes=self.as_it_goes)
+                )
                 writers[-1].event("estimate", **needed.to_json())
             return writers, keeping
 
@@ -107,7 +119,7 @@ class Drawing:
                     f"the pipeline gave {len(images)} pictures where {len(order.pictures)} were to be recorded"
                 )
             for writer, image in zip(writers, images, strict=True):
-                if order.keeping.previews:
+                if order.keeping.previews and isinstance(writer, RunWriter):
                     self._write_previews(writer)
                 writer.finish(image)
         except BaseException as error:
@@ -117,12 +129,13 @@ class Drawing:
             if told is not error:
                 raise told from error
             raise
-        return [Run(Recording.open(folder / name)) for name in names]
+        kept = names if self.only is None else [names[self.only]]
+        return [Run(Recording.open(folder / name)) for name in kept]
 
     def estimate(self) -> Estimate:
         """What `record` would take on disk: one call of the denoiser, nothing written."""
 
-        def stop(first: FirstCall) -> tuple[list[RunWriter], Keeping]:
+        def stop(first: FirstCall) -> tuple[list[Writer], Keeping]:
             raise _EnoughError(_plan(self.order, first, self._size(first))[1])
 
         try:
@@ -146,11 +159,11 @@ class Drawing:
         )
         with session:
             self.output = self.call()
-        made = self.output[0] if isinstance(self.output, tuple) else self.output.images
-        return self._pictures(made)
+        return self.pictures(self.output)
 
-    def _pictures(self, made: Any) -> list[Image.Image]:
-        """Pictures of whatever `output_type` the pipeline was asked for."""
+    def pictures(self, output: Any) -> list[Image.Image]:
+        """The pictures in what the pipeline returned, whatever `output_type` it was asked for."""
+        made = output[0] if isinstance(output, tuple) else output.images
         if isinstance(made, torch.Tensor):
             # Latents have another number of channels; they are decoded for the recording alone.
             shown = made if made.dim() == 4 and made.shape[1] == 3 else self.family.decode(self.pipe, made)
@@ -230,7 +243,7 @@ class Drawing:
                 branch=order.keeping.branch,
             ),
             steps=[],
-            edits=self.edits,
+            edits=self.edits if self.edits_of is None else self.edits_of[index],
             parent=self.parent,
             files=[],
         )

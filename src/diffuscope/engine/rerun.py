@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from diffuscope.edits import from_json
 from diffuscope.engine.capture.patches import Patches
 from diffuscope.engine.drawing import Progress
 from diffuscope.engine.lens import Lens
@@ -79,7 +80,7 @@ def rerun(
     """Draw a run again as its manifest says, record it into a temporary folder, and compare the two.
 
     A picture that was drawn together with others is drawn together with them again. A stopped run is drawn, and
-    compared, up to its last whole step.
+    compared, up to its last whole step. A run that was made with edits is drawn with them, all of its steps.
 
     Args:
         recording: the run, or its folder.
@@ -116,14 +117,14 @@ def rerun(
         )
     limit = tolerance if tolerance is not None else TOLERANCES.get(manifest.model.dtype, TOLERANCE)
     with _workplace(out) as place:
-        folders = _draw(manifest, lens, scheduler, place, progress)
-        mine = folders[manifest.sampling.image_index]
+        folders = _draw(run, lens, scheduler, place, progress)
+        mine = folders[manifest.sampling.image_index if len(folders) > 1 else 0]
         found = difference(run, Recording.open(mine))
         kept = None
         if out is not None:
             # Each has a name of its own, random digits in it.
             moved = [folder.rename(Path(out) / folder.name) for folder in folders]
-            kept = moved[manifest.sampling.image_index]
+            kept = moved[folders.index(mine)]
     return Rerun(manifest.id, _verdict(found, limit), limit, found, kept)
 
 
@@ -141,8 +142,12 @@ def _check_run(run: Recording) -> None:
     sampling = manifest.sampling
     if not manifest.steps:
         raise InputError(f"run {manifest.id} was stopped before its first step was whole: nothing to compare")
-    if manifest.edits or manifest.parent is not None:
-        raise InputError(f"run {manifest.id} was made with edits; only plain runs can be drawn again yet")
+    try:
+        from_json(list(manifest.edits))
+    except InputError as error:
+        raise InputError(
+            f"run {manifest.id} was made with edits that cannot be made again: {error}"
+        ) from error
     if sampling.seed is None:
         raise InputError(
             f"run {manifest.id} was drawn with the caller's own generator: its manifest holds no seed"
@@ -208,11 +213,12 @@ class _EnoughError(Exception):
     """Ends a run after the last step that is compared."""
 
 
-def _draw(
-    manifest: Manifest, lens: Lens, scheduler: Any, place: Path, progress: Progress | None
-) -> list[Path]:
-    """Record the run again; the folders of the pictures that were drawn together, in their order."""
+def _draw(run: Recording, lens: Lens, scheduler: Any, place: Path, progress: Progress | None) -> list[Path]:
+    """Record the run again; the folders of the pictures that were drawn together, in their order. Of a run that was
+    made of another, its own alone."""
+    manifest = run.manifest
     sampling, whole = manifest.sampling, len(manifest.steps)
+    edited = bool(manifest.edits) or manifest.parent is not None
 
     def stepped(step: int, steps: int) -> None:
         steps = steps if manifest.complete else whole
@@ -222,16 +228,16 @@ def _draw(
             raise _EnoughError
 
     with Patches() as patches, suppress(_EnoughError):
-        patches.replace(lens.pipe, "scheduler", scheduler)
-        lens.record(
-            **asked_for(manifest),
-            out=place,
-            previews=False,
-            progress=stepped,
-        )
+        if edited:
+            from diffuscope.engine.replay import replay
+
+            replay(lens, run, out=place, full=True, previews=False, progress=stepped)
+        else:
+            patches.replace(lens.pipe, "scheduler", scheduler)
+            lens.record(**asked_for(manifest), out=place, previews=False, progress=stepped)
     found = [Recording.open(path.parent) for path in place.glob(f"*/{layout.MANIFEST}")]
     found.sort(key=lambda each: each.manifest.sampling.image_index)
-    if len(found) != sampling.images_per_prompt:
+    if len(found) != (1 if edited else sampling.images_per_prompt):
         raise RecordingError(
             f"the rerun made {len(found)} recordings where {sampling.images_per_prompt} pictures are drawn"
         )

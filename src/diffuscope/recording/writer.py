@@ -61,13 +61,22 @@ class RunWriter:
         folder: of the run.
     """
 
-    def __init__(self, folder: str | Path, manifest: Manifest, *, max_waiting: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        manifest: Manifest,
+        *,
+        max_waiting: int | None = None,
+        as_it_goes: bool = True,
+    ) -> None:
         """Make the folder, with a manifest of no steps in it: from now on it opens as an interrupted run.
 
         Args:
             folder: the run's own; it must not exist, or be empty.
             manifest: what is known before the first step; its steps and files are left out.
             max_waiting: bytes of tensors that may wait for the disk; `MAX_WAITING` when None.
+            as_it_goes: whether each step can be read as soon as it is whole. Otherwise all of them can when the run is
+                finished or aborted, and none of a run that was killed; it costs a small model half as much.
 
         Raises:
             RunFolderError: the folder holds something already, or cannot be written.
@@ -84,6 +93,7 @@ class RunWriter:
         self._text: dict[str, Array] = {}
         self._text_calls: dict[str, int] = {}
         self._closed = False
+        self._as_it_goes = as_it_goes
         self._events_lock = threading.Lock()
         self._events: TextIO = self._open_events()
         self._background = Background(
@@ -123,15 +133,16 @@ class RunWriter:
 
         def write() -> None:
             # With nothing else to do, flushing costs the run little: it is waiting more than work.
-            flush = self._background.waiting <= 1
+            flush = self._as_it_goes and self._background.waiting <= 1
             files = [self._write_tensors(layout.step_file(step.index), tensors, flush)]
             if maps:
                 files.append(self._write_tensors(layout.maps_file(step.index), maps, flush))
-            if time.monotonic() - self._flushed_at > FLUSH_EVERY:
-                self._flush_to_device()
             self._manifest.add_step(step.model_copy(update={"files": files}))
-            self._manifest.write()
-            self.event("step", step=step.index, of=self._asked)
+            if self._as_it_goes:
+                if time.monotonic() - self._flushed_at > FLUSH_EVERY:
+                    self._flush_to_device()
+                self._manifest.write()
+                self.event("step", step=step.index, of=self._asked)
 
         self._put(write, sum(array.nbytes for part in (tensors, maps) for array in part.values()))
 
@@ -189,11 +200,13 @@ class RunWriter:
     # Coming to an end.
 
     def flush(self) -> None:
-        """Wait until all that was handed over is on disk.
+        """Wait until all that was handed over is on disk, and can be read.
 
         Raises:
             RunFolderError: something could not be written.
         """
+        if not self._as_it_goes:
+            self._put(self._manifest.write)
         self._background.drain()
 
     def finish(self, image: Image.Image) -> None:
@@ -214,7 +227,7 @@ class RunWriter:
                 raise
 
         self._put(close)
-        self.flush()
+        self._background.drain()
         with contextlib.suppress(RunFolderError):  # The run is whole without it.
             self.event("finished")
         self._close()

@@ -301,7 +301,8 @@ class CustomAct(KernelAct):
 
 @dataclass(frozen=True)
 class ControlAct(KernelAct):
-    """A random change in place of another edit's, of the same norm in each row. `of`: the other edit."""
+    """A random change in place of another edit's, of the same norm in each row. `of`: the other edit. The
+    direction is of the seed alone, whichever place of a batch a picture has."""
 
     of: KernelAct
     seed: int
@@ -327,7 +328,6 @@ class ControlAct(KernelAct):
                     here.moment.step,
                     here.moment.number,
                     here.number,
-                    call.pictures[row],
                 )
                 random = random_like(change[index], at, weight)
                 made[row, place.heads] += random.to(made)

@@ -95,7 +95,7 @@ class TextAct:
             )
             new = self.change(picture, old)
             if self.control is not None:
-                new = self._random(old, new, moment, picture)
+                new = self._random(old, new, moment)
             embedding[row] = new.embedding.to(embedding)
             if pooled is not None and new.pooled is not None:
                 pooled[row] = new.pooled.to(pooled)
@@ -103,10 +103,10 @@ class TextAct:
                 mask[row] = new.mask.to(mask)
         arguments.texts = Spoken(embedding, pooled, mask)
 
-    def _random(self, old: Spoken, new: Spoken, moment: Moment, picture: int) -> Spoken:
+    def _random(self, old: Spoken, new: Spoken, moment: Moment) -> Spoken:
         """A random change of the norm of the edit's, of the same tokens."""
         assert self.control is not None
-        place = (self.control.seed, "text", moment.step, moment.number, picture)
+        place = (self.control.seed, "text", moment.step, moment.number)
         delta = wide(new.embedding.to(old.embedding)) - wide(old.embedding)
         support = (delta != 0).any(dim=-1, keepdim=True).to(delta)
         embedding = old.embedding + random_like(delta, place, support).to(old.embedding)

@@ -71,13 +71,13 @@ class GuidanceAct:
         # What further channels hold (a learned variance) is no prediction of the noise.
         channels = slice(None) if grid is not None else slice(moment.call.sample.shape[1])
         made = output.clone()
-        for index, (picture, row) in enumerate(chosen):
+        for index, (_, row) in enumerate(chosen):
             difference = wide(toward[index] - away[index])
             difference = difference if grid is not None else difference[channels]
             weight = self._weight(difference, image, grid)
             change = self.steer.strength * difference * weight
             if self.control is not None:
-                place = (self.control.seed, "guidance", moment.step, moment.number, picture)
+                place = (self.control.seed, "guidance", moment.step, moment.number)
                 change = random_like(change, place, weight.expand_as(change))
             part = made[row] if grid is not None else made[row, channels]
             part.add_(change.to(part))

@@ -64,6 +64,7 @@ class Applying:
         lists = _by_picture(edits, prompts, pictures)
         self.edits: tuple[Edit, ...] = tuple(dict.fromkeys(each for chosen in lists for each in chosen))
         """All that are applied to some picture."""
+        self.pictures = len(lists)
         options, told = dict(options or {}), _for_each(prompts, len(lists))
         read = tuple(texts) if texts else tuple(family.read_prompt(pipe, each, options).text for each in told)
         self._following = Following(pipe, family, len(lists))

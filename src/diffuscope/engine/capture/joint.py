@@ -51,6 +51,14 @@ def unpacked(latents: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     return apart.permute(0, 3, 1, 4, 2, 5).reshape(rows, -1, height * PATCH, width * PATCH)
 
 
+def packed(latents: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """What `unpacked` made these latents of."""
+    rows, channels = latents.shape[:2]
+    height, width = grid
+    apart = latents.reshape(rows, channels, height, PATCH, width, PATCH)
+    return apart.permute(0, 2, 4, 1, 3, 5).reshape(rows, height * width, channels * PATCH**2)
+
+
 def parts(
     name: str, seen: Attended, *, text: int, cells: int, text_first: bool
 ) -> tuple[list[int], list[int]]:

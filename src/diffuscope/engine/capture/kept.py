@@ -97,8 +97,9 @@ def logits(attended: Attended, row: int, queries: torch.Tensor | None = None) ->
 
 
 @torch.no_grad()
-def word_maps(calls: Sequence[Attended], row: int, tokens: int) -> list[torch.Tensor]:
-    """Head-mean probability of the first `tokens` keys at each query of one row, float32 `[token, query]` a call.
+def word_maps(calls: Sequence[Attended], rows: Sequence[int], tokens: int) -> list[list[torch.Tensor]]:
+    """Head-mean probability of the first `tokens` keys at each query, float32 `[token, query]`: for each of the calls
+    a list, one of each of the batch's `rows`.
 
     The softmax is of the recorded queries and keys over *all* keys of the call, mask included.
 
@@ -106,26 +107,24 @@ def word_maps(calls: Sequence[Attended], row: int, tokens: int) -> list[torch.Te
     not their size.
     """
     together: dict[Hashable, list[int]] = {}
+    maps: list[list[torch.Tensor]] = [[] for _ in calls]
     for index, call in enumerate(calls):
         heads, queries, _ = call.query.shape[-3:]
-        small = heads * queries * call.key.shape[-2] <= TOGETHER and call.mask is None
-        form = (call.query.shape, call.key.shape, call.query.dtype, call.scale, call.causal)
-        together.setdefault(form if small else index, []).append(index)
-    maps: dict[int, torch.Tensor] = {}
-    for indices in together.values():
-        first, heads = calls[indices[0]], calls[indices[0]].query.shape[-3]
-        if len(indices) > 1:
-            # As one call with the heads of all.
-            query, key = (
-                torch.cat([part[row] for part in parts])[None]
-                for parts in ([calls[i].query for i in indices], [calls[i].key for i in indices])
-            )
-            probable = _probabilities(replace(first, query=query, key=key), 0)
+        if call.mask is None and heads * queries * call.key.shape[-2] <= TOGETHER:
+            form = (call.query.shape, call.key.shape, call.query.dtype, call.scale, call.causal)
+            together.setdefault(form, []).append(index)
         else:
-            probable = _probabilities(first, row)
-        means = probable[:, :tokens].unflatten(0, (len(indices), heads)).mean(dim=1)
-        maps |= dict(zip(indices, means, strict=True))
-    return [maps[index] for index in range(len(calls))]
+            maps[index] = [_probabilities(call, row)[:, :tokens].mean(dim=0) for row in rows]
+    for indices in together.values():
+        first, parts = calls[indices[0]], (len(indices), len(rows), calls[indices[0]].query.shape[-3])
+        # As one call with the heads of all.
+        query = torch.cat([calls[index].query[row] for index in indices for row in rows])[None]
+        key = torch.cat([calls[index].key[row] for index in indices for row in rows])[None]
+        probable = _probabilities(replace(first, query=query, key=key), 0)
+        means = probable[:, :tokens].unflatten(0, parts).mean(dim=2)
+        for index, each in zip(indices, means, strict=True):
+            maps[index] = list(each)
+    return maps
 
 
 def _probabilities(attended: Attended, row: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ scheduler's steps (to know when a step is whole). It changes nothing that flows 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
@@ -32,10 +32,11 @@ from diffuscope.engine.capture.patches import Patches
 from diffuscope.engine.capture.rows import RowReader
 from diffuscope.engine.capture.steps import steps_of
 from diffuscope.engine.capture.tap import Attended
+from diffuscope.engine.capture.unkept import Writer
 from diffuscope.engine.capture.watch import SiteWatch, mask_kind
 from diffuscope.engine.models.family import AttentionSite, DenoiserCall, Family
 from diffuscope.errors import CaptureError, UnsupportedAttentionError
-from diffuscope.recording import Branch, Call, RunWriter, Site, Step
+from diffuscope.recording import Branch, Call, Site, Step
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class FirstCall:
     steps: int
 
 
-Open = Callable[[FirstCall], tuple[list[RunWriter], Keeping]]
+Open = Callable[[FirstCall], tuple[list[Writer], Keeping]]
 """Opens the run folders, one a picture, once the first call has shown what there is to keep, and says what is kept."""
 
 
@@ -106,7 +107,7 @@ class Session:
         self.watch = SiteWatch(family.sites(pipe), lse=lse)
         self.rows = RowReader(pictures, branch)
         self.open_writers, self.progress = open_writers, progress
-        self.writers: list[RunWriter] = []
+        self.writers: list[Writer] = []
         self.keeping: Keeping
         self._patches = Patches()
         self._parts = [_Part() for _ in range(pictures)]
@@ -195,6 +196,7 @@ class Session:
             self._begin(call, output)
         number = self._calls
         self._calls += 1
+        words = self._word_maps(rows) if rows and self._step in self._kept_steps else []
         for picture, part in enumerate(self._parts):
             mine = range(picture, len(labels), pictures)
             kept, maps = dict[str, torch.Tensor](), dict[str, torch.Tensor]()
@@ -209,7 +211,7 @@ class Session:
             if rows and self._step in self._kept_steps:
                 for site in self._kept_sites:
                     self._keep(part, kept, maps, site, self.watch.seen[site.name][0], row)
-                self._keep_word_maps(maps, row)
+                maps |= words[picture]
             part.tensors |= self._pack(kept, number)
             part.maps |= self._pack(maps, number)
         self.watch.seen.clear()
@@ -293,11 +295,14 @@ class Session:
         if "k" in wanted and seen.lse is not None and stored is seen and self._holds(site.name, seen, row):
             kept[f"lse/{site.name}"] = _heads(seen.lse[row], heads)
 
-    def _keep_word_maps(self, maps: dict[str, torch.Tensor], row: int) -> None:
-        """Word maps of every cross site in one call, of the conditional row."""
+    def _word_maps(self, rows: Sequence[int]) -> list[dict[str, torch.Tensor]]:
+        """Word maps of every cross site in one call, of the conditional row of each picture."""
         names = [site.name for site in self._kept_sites if site.kind == "cross"]
-        made = word_maps([self.watch.seen[name][0] for name in names], row, self.tokens)
-        maps |= zip(names, made, strict=True)
+        made = word_maps([self.watch.seen[name][0] for name in names], rows, self.tokens)
+        return [
+            {name: each[picture] for name, each in zip(names, made, strict=True)}
+            for picture in range(len(rows))
+        ]
 
     def _holds(self, name: str, seen: Attended, row: int) -> bool:
         """Whether a site's kernel gives the log-sum-exp of its rows, tried in its first call."""
