@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from diffuscope.edits import Edit
+from diffuscope.engine.cause.face import Causes
 from diffuscope.engine.concepts import Concepts
 from diffuscope.engine.drawing import Drawing, OnEstimate, Progress
 from diffuscope.engine.estimate import Estimate
@@ -20,8 +21,13 @@ from diffuscope.engine.order import DEFAULT_BUDGET, Store, Wish, check
 from diffuscope.recording import Branch, Level
 from diffuscope.selection import Choice, SiteChoice
 
+if TYPE_CHECKING:
+    from diffuscope.analysis.steerable import Target
+    from diffuscope.analysis.sweeps import Swept
+    from diffuscope.engine.sweep import KeepSwept
 
-class Lens(Concepts):
+
+class Lens(Concepts, Causes):
     """A pipeline under the lens.
 
     `Lens.load("scenes")` opens the shipped model, a folder in diffusers layout, a checkpoint file or a hub id;
@@ -172,6 +178,77 @@ class Lens(Concepts):
 
         return replay(self, run, *edits, out=out, donors=donors, full=full, progress=progress, **options)
 
+    def sweep(
+        self,
+        run: Any,
+        edits: Iterable[Edit | Sequence[Edit]],
+        *,
+        batch: int | None = None,
+        keep: KeepSwept = "none",
+        out: str | Path | None = None,
+        donors: Mapping[str, Any] | None = None,
+        full: bool = False,
+        progress: Progress | None = None,
+        cancel: Callable[[], bool] | None = None,
+        **options: Any,
+    ) -> Iterator[Swept]:
+        """Draw many variations of a recorded run, several at a time, and say of each what it changed.
+
+        Each batch holds the run once without the variations, and all effects are differences to that row: rows of a
+        batch round differently from a run of its own (by about 1e-6 in float32), and alike among themselves. Its first
+        steps are the recorded ones, up to the first that one of its variations touches.
+
+        Args:
+            run: a `Run`, or its folder. Edits that it was made with stay on, in the unedited row too.
+            edits: the variations, each an edit or a list of edits that are applied together.
+            batch: how many pictures are drawn together, the unedited one among them: 2 or more. By default as many as
+                have 65536 cells of the latent together, 16 at most.
+            keep: the level at which every variation and each batch's unedited row are recorded, or `none`.
+            out: folder of the sweep: a journal, the pictures and the recordings. Called again with the same folder,
+                what is there is not drawn again. Without it nothing is written.
+            donors, full, options: as of `edit`.
+            progress: called as `progress(done, total)`, in denoiser calls times variations, of what is not on disk.
+            cancel: asked before each call of the denoiser: when it says True the iteration ends. Batches that are
+                finished stay on disk.
+
+        Returns:
+            An iterator of `Swept`, in batches as they are drawn: what is on disk first, then by the first step that is
+            touched. `Swept.index` counts `edits`. Between two results the pipeline is as it was.
+
+        Raises:
+            EditError, SelectionError, RegionError, UnknownWordError, InputError: as `edit`, when this is called.
+            RunFolderError: `out` cannot be written.
+            CaptureError: from the iterator, as `edit`.
+        """
+        from diffuscope.engine.sweep import sweep
+
+        return sweep(
+            self,
+            run,
+            edits,
+            batch=batch,
+            keep=keep,
+            out=out,
+            donors=donors,
+            full=full,
+            progress=progress,
+            cancel=cancel,
+            **options,
+        )
+
+    def targets(self, run: Any, concept: str) -> tuple[Target, ...]:
+        """Where in a run's prompt a concept ("blue") would act, the likeliest first; each has the edit that steers
+        there, `target.edit()`. By the prompt's grammar, and where that leaves several or does not know the word, by the
+        similarity of the text encoder's embeddings, which `Run.targets` has to do without.
+
+        Raises:
+            InputError: the concept says nothing, the prompt names nothing that it could act on, or the run is of
+                another model.
+        """
+        from diffuscope.engine.likeness import targets_of
+
+        return targets_of(self, run, concept)
+
     def estimate(self, prompt: str | Sequence[str], **settings: Any) -> Estimate:
         """What `record` with the same arguments would take on disk. Costs the text encoder and one call of the
         denoiser; nothing is written.
@@ -204,17 +281,22 @@ class Lens(Concepts):
             raise TypeError(f"estimate() got an unexpected keyword argument {unknown[0]!r}")
         return self._drawing(prompt, Wish(**given), options=options, **{**asked, **settings}).estimate()
 
-    def _drawing(self, prompt: str | Sequence[str], wish: Wish, **settings: Any) -> Drawing:
-        """A checked order, ready to be drawn by the ordinary pipeline."""
+    def _drawing(
+        self, prompt: str | Sequence[str], wish: Wish, *, same_noise: bool = False, **settings: Any
+    ) -> Drawing:
+        """A checked order, ready to be drawn by the ordinary pipeline. `same_noise`: all pictures have the seed."""
         order, arguments = check(self.pipe, self.family, self.loaded.id, wish, prompt=prompt, **settings)
         self.warnings = list(order.warnings)
-        generators = _generators(settings["seed"], len(order.pictures))
+        if same_noise:
+            same = tuple(replace(picture, seed=settings["seed"]) for picture in order.pictures)
+            order = replace(order, pictures=same)
+        generators = _generators([picture.seed for picture in order.pictures])
         return Drawing(
             self.pipe, self.family, self.loaded, order, lambda: self.pipe(**arguments, generator=generators)
         )
 
 
-def _generators(seed: int, count: int) -> Any:
+def _generators(seeds: Sequence[int | None]) -> Any:
     """Noise is drawn on the CPU, so that a seed means the same picture on every device."""
-    made = [torch.Generator("cpu").manual_seed(seed + index) for index in range(count)]
-    return made[0] if count == 1 else made
+    made = [torch.Generator("cpu").manual_seed(seed) for seed in seeds if seed is not None]
+    return made[0] if len(made) == 1 else made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 from PIL import Image
 
+from diffuscope.edits import Edit
+from diffuscope.engine.apply import applied
 from diffuscope.engine.drawing import Drawing
 from diffuscope.engine.lens import Lens
 from diffuscope.engine.models.provenance import dtype_of, software
@@ -82,17 +85,33 @@ def record_many(
     drawing = Drawing(
         lens.pipe, lens.family, lens.loaded, order, lambda: lens.pipe(**arguments, generator=generators)
     )
+    # A unit of a study that did not come to its end is drawn again.
+    drawing.as_it_goes = False
     return drawing.record(out)
 
 
-def draw_many(lens: Lens, pairs: Sequence[Pair], settings: Mapping[str, Any]) -> list[Image.Image]:
-    """The same pictures from the ordinary pipeline, nothing recorded.
+def draw_many(
+    lens: Lens,
+    pairs: Sequence[Pair],
+    settings: Mapping[str, Any],
+    edits: Sequence[Sequence[Edit]] = (),
+) -> list[Image.Image]:
+    """The same pictures from the ordinary pipeline, nothing recorded; each with its own list of edits where they are
+    given.
 
     Raises:
-        as `Lens.record` for bad input; CaptureError if the pipeline gives another number of pictures.
+        as `Lens.record` for bad input, EditError for an edit that cannot act here; CaptureError if the pipeline gives
+        another number of pictures.
     """
-    _, arguments = _order(lens, pairs, settings, Wish(keep="maps"))
-    images = list(lens.pipe(**arguments, generator=_generators(pairs)).images)
+    order, arguments = _order(lens, pairs, settings, Wish(keep="maps"))
+    told = {
+        "prompts": [prompt for prompt, _ in pairs],
+        "steps": order.num_steps,
+        "size": order.size,
+        "options": dict(settings.get("options") or {}),
+    }
+    with applied(lens.pipe, lens.family, [list(each) for each in edits], **told) if edits else nullcontext():
+        images = list(lens.pipe(**arguments, generator=_generators(pairs)).images)
     if len(images) != len(pairs):
         raise CaptureError(f"the pipeline gave {len(images)} pictures where {len(pairs)} were asked for")
     return [image.convert("RGB") for image in images]
