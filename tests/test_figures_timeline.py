@@ -13,7 +13,7 @@ import diffuscope as ds
 from diffuscope.analysis.timeline import Timelines
 from diffuscope.analysis.timeline.order import Event, paired, survival
 from diffuscope.errors import SelectionError
-from diffuscope.figures.canvas import DENSITY, THEMES, Canvas, apart, ticks
+from diffuscope.figures.canvas import DENSITY, THEMES, Canvas, apart, theme_of, ticks
 from diffuscope.figures.timeline import MARGIN, NAMES_WIDTH, RIGHT, ROW, WIDTH, curves, heat_strip, ridgelines
 from diffuscope.figures.timeline_order import order_chart, order_of_many
 from diffuscope.figures.timeline_pictures import paths, triptych
@@ -98,3 +98,59 @@ def test_a_dashed_line_covers_its_share_of_the_way() -> None:
     canvas.line([(0, 5), (60, 5), (100, 5)], (0, 0, 0), 2, (6, 4))
     dark = (np.asarray(canvas.finished()).mean(axis=-1) < 128)[10]
     assert dark.mean() == pytest.approx(0.6, abs=0.03)
+
+
+def test_estimates_stand_where_their_values_are() -> None:
+    from diffuscope.figures.timeline_many import LABELS, VALUES, Estimate, interval_chart
+
+    rows = [
+        Estimate("low", 0.0, -0.5, 0.5, "group"),
+        Estimate("high", 1.0, 1.0, 1.0, "group"),
+        Estimate("none", *[np.nan] * 3),
+    ]
+    for theme in ("light", "dark"):
+        sheet = np.asarray(
+            interval_chart(rows, title="t", bounds=(-1, 1), reference=0.0, theme=theme)  # type: ignore[arg-type]
+        ).astype(int)
+        colour = np.array(theme_of(theme).series[0])
+        found = np.argwhere(np.abs(sheet - colour).sum(axis=-1) < 6)
+        # The last row with its colour is the second estimate's dot: at the right end of the plot.
+        last = found[found[:, 0] > found[:, 0].max() - 8]
+        right = (WIDTH - MARGIN - VALUES - 6) * 2
+        assert abs(last[:, 1].mean() - right) < 8
+        assert found[:, 1].min() > (MARGIN + LABELS) * 2
+    with pytest.raises(SelectionError, match="no estimate"):
+        interval_chart(rows[2:], title="t")
+
+
+def test_bands_lie_around_their_curves_and_clouds_on_their_steps() -> None:
+    from diffuscope.figures.timeline_many import Band, Cloud, band_chart, scatter_chart
+
+    middle = np.linspace(0, 1, 12)
+    sheet = band_chart([Band("rising", middle, middle - 0.1, middle + 0.1)], title="t", reference=0.5)
+    pixels = np.asarray(sheet).astype(int)
+    colour = np.array(theme_of("light").series[0])
+    curve = np.argwhere(np.abs(pixels - colour).sum(axis=-1) < 6)
+    left, right = (curve[np.abs(curve[:, 1] - end) < 30] for end in (curve[:, 1].min(), curve[:, 1].max()))
+    assert left[:, 0].mean() > right[:, 0].mean() + 200
+    cloud = Cloud("words", np.array([2.0, 2.0, 5.0]), np.array([3.0, 3.0, 1.0]))
+    assert scatter_chart([cloud], title="t", across="a", up="b").width == WIDTH * 2
+    with pytest.raises(SelectionError, match="no point"):
+        scatter_chart([Cloud("none", np.array([]), np.array([]))], title="t", across="a", up="b")
+    with pytest.raises(SelectionError, match="at least one curve"):
+        band_chart([], title="t")
+
+
+def test_regions_over_the_phases(tmp_path: Path) -> None:
+    from diffuscope.figures.timeline_regions import received_phases, region_phases
+
+    run = ds.open(make_run(tmp_path / "run", steps=5, level="qk", self_sites=True))
+    views = {"pixel": run.region(pixel=(30, 40)), "box": run.region(box=(20, 30, 60, 80))}
+    for theme in ("light", "dark"):
+        for sheet in (
+            region_phases(views, theme=theme),  # type: ignore[arg-type]
+            received_phases(run.timeline(), theme=theme),  # type: ignore[arg-type]
+        ):
+            assert sheet.getpixel((2, 2)) == theme_of(theme).paper
+    with pytest.raises(SelectionError, match="at least one region"):
+        region_phases({})

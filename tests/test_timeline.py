@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import CommandLine
+from PIL import Image
 from synthetic_run import make_run, tensors
 
 import diffuscope as ds
@@ -238,4 +239,75 @@ def test_the_command_writes_parts_and_refuses_what_is_not_there(
     assert "no curve" in cli.refuses("timeline", folder, "--plot", tmp_path / "a.png", "--measure", "box")
     assert "no word 'dog'" in cli.refuses("timeline", folder, "--word", "dog")
     assert "--by" in cli.refuses("timeline", folder, "--by", "site")
+    plot = ("--by", "site", "--plot", tmp_path / "a.png")
+    assert "one word" in cli.refuses("timeline", folder, *plot)
+    assert "triptych" in cli.refuses("timeline", folder, "--word", "circle", *plot, "--style", "triptych")
     assert ".csv or .parquet" in cli.refuses("timeline", folder, "--csv", tmp_path / "a.txt")
+
+
+def test_parts_stand_side_by_side_like_words(run: ds.Run) -> None:
+    found = run.timeline(["circle"])
+    sites = found.parts("circle", "site")
+    assert list(sites.words) == list(found["circle"].by("site")) and not sites.controls
+    for name, each in sites.words.items():
+        assert each.label == name
+        np.testing.assert_array_equal(each.focus, found["circle"].by("site")[name].focus)
+    assert set(sites.table()["word"]) == set(sites.words)
+    with pytest.raises(SelectionError, match="no timeline of 'dog'"):
+        found.parts("dog", "site")
+
+
+def test_controls_are_made_when_they_are_asked_for(run: ds.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffuscope.analysis.timeline import build
+
+    made: list[str] = []
+    whole = build.timeline_of
+
+    def counted(view: Any, *choice: Any, **options: Any) -> Any:
+        made.append(view.label)
+        return whole(view, *choice, **options)
+
+    monkeypatch.setattr(build, "timeline_of", counted)
+    found = build.timelines_of(run, ["circle"])
+    assert made == ["circle"] and "<end>" in found and len(found) > 2
+    assert found["<end>"] is found["<end>"]
+    assert made == ["circle", "<end>"]
+
+
+def test_the_command_says_what_received_attention(
+    cli: CommandLine, run: ds.Run, folder: Path, tmp_path: Path
+) -> None:
+    expected = run.timeline().received_contrast
+    files = (tmp_path / "a.csv", tmp_path / "a.png")
+    facts = cli(
+        *(
+            "timeline",
+            folder,
+            "--received",
+            "--csv",
+            files[0],
+            "--plot",
+            files[1],
+            "--style",
+            "received",
+            "--json",
+        )
+    ).json
+    assert facts["received_contrast"]["received_contrast_rho"] == expected[:, 0].tolist()
+    rows = [row for row in csv.DictReader(files[0].read_text().splitlines()) if row["word"] == "<picture>"]
+    assert [float(row["received_contrast_p"]) for row in rows] == expected[:, 2].tolist()
+    assert Image.open(files[1]).width > 400
+    assert "rank correlation with local contrast" in cli("timeline", folder, "--received").out
+    assert "received" not in cli("timeline", folder, "--json").json.get("received_contrast", {})
+
+
+def test_the_command_shows_the_parts_of_a_word(
+    cli: CommandLine, run: ds.Run, folder: Path, tmp_path: Path
+) -> None:
+    plot = tmp_path / "parts.png"
+    facts = cli("timeline", folder, "--word", "circle", "--by", "grid", "--plot", plot, "--json").json
+    expected = run.timeline(["circle"])["circle"].by("grid")
+    assert list(facts["parts"]["circle"]) == list(expected)
+    for name, part in expected.items():
+        assert facts["parts"]["circle"][name]["curves"]["mass"] == part.mass.tolist()
+    assert plot.stat().st_size

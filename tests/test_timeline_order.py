@@ -124,3 +124,67 @@ def test_agreement_is_a_rank_correlation_over_words_with_both_times() -> None:
     assert found.low < found.rho < found.high
     with pytest.raises(SelectionError, match="needs 3"):
         agreement(first[:2], second[:2])
+
+
+def clustered_rows(name: str, times: dict[str, list[float | None]], last: float = 30.0) -> list[Event]:
+    """Events of runs of several prompts."""
+    return [
+        Event(f"{prompt}/{seed}", name, last if time is None else time, time is None, prompt)
+        for prompt, own in times.items()
+        for seed, time in enumerate(own)
+    ]
+
+
+def test_runs_of_a_prompt_go_together_into_intervals_and_signs() -> None:
+    """Ten runs of one prompt say no more than one does: only prompts are counted."""
+    first = {"p": [1.0] * 10, "q": [5.0] * 10, "r": [1.0] * 10}
+    second = {"p": [4.0] * 10, "q": [3.0] * 10, "r": [6.0] * 10}
+    found = paired(clustered_rows("a", first) + clustered_rows("b", second), "a", "b")
+    assert (found.pairs, found.clusters, found.earlier, found.later) == (30, 3, 20, 10)
+    # Of three prompts two have the sign: two-sided 1.0. By runs it would have been 0.099.
+    assert found.p == 1.0
+    # Some resamples are of the second prompt alone.
+    assert (found.low, found.median, found.high) == (-2.0, 3.0, 5.0)
+    apart = paired(rows("a", [1.0] * 10 + [5.0] * 10) + rows("b", [4.0] * 10 + [3.0] * 10), "a", "b")
+    assert apart.clusters == 1 and apart.earlier == 10
+
+
+def test_medians_of_resampled_clusters_are_those_of_the_resamples() -> None:
+    from diffuscope.analysis.timeline.order import SEED, _medians_of_clusters
+
+    random = np.random.default_rng(9)
+    values = random.integers(0, 12, 23).astype(float)
+    values[[3, 8, 11]] = np.inf
+    members = [np.arange(0, 5), np.arange(5, 14), np.arange(14, 23)]
+    drawn = np.random.default_rng(SEED).integers(3, size=(60, 3))
+    for lower in (False, True):
+        found = _medians_of_clusters(values, members, 60, lower=lower)
+        for chosen, value in zip(drawn, found, strict=True):
+            pool = np.sort(np.concatenate([values[members[at]] for at in chosen]))
+            ends = pool[(len(pool) - 1) // 2], pool[len(pool) // 2]
+            assert value == (ends[0] if lower else sum(ends) / 2)
+
+
+def test_a_median_over_prompts_has_an_open_end_where_half_never_come() -> None:
+    times: dict[str, list[float | None]] = {str(at): [4.0, 6.0] for at in range(4)}
+    times |= {str(at): [None, None] for at in range(4, 6)}
+    found = survival(clustered_rows("x", times), "x")
+    assert (found.runs, found.clusters, found.censored, found.median) == (12, 6, 4, 6.0)
+    assert found.low == 4.0 and found.high is None
+
+
+def test_agreement_over_prompts_is_wider_than_over_runs() -> None:
+    random = np.random.default_rng(0)
+    prompts = {str(at): random.uniform(0, 20, 2) for at in range(5)}
+    one = {
+        name: [float(pair[0] + random.normal(0, 0.1)) for _ in range(12)] for name, pair in prompts.items()
+    }
+    other = {
+        name: [float(pair[1] + random.normal(0, 0.1)) for _ in range(12)] for name, pair in prompts.items()
+    }
+    by_prompt = agreement(clustered_rows("x", one), clustered_rows("x", other), resamples=400)
+    flat = [[time for own in times.values() for time in own] for times in (one, other)]
+    by_run = agreement(rows("x", flat[0]), rows("x", flat[1]), resamples=400)
+    assert (by_prompt.clusters, by_run.clusters, by_prompt.runs) == (5, 1, 60)
+    assert by_prompt.rho == pytest.approx(by_run.rho)
+    assert by_prompt.high - by_prompt.low > 2 * (by_run.high - by_run.low)

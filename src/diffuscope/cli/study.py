@@ -59,7 +59,14 @@ def show(context: typer.Context) -> None:
 
 
 def run(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan, a YAML file.", show_default=False)],
+    plan: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PLAN",
+            help="The plan: a YAML file, or the name of one that ships (diffuscope study plans).",
+            show_default=False,
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of studies.")] = STUDIES,
     workers: Annotated[
         int | None,
@@ -100,9 +107,10 @@ def run(
     from diffuscope.studies.leading import prepare
     from diffuscope.studies.leading import run as run_study
     from diffuscope.studies.plan import bytes_of
+    from diffuscope.studies.plans import found_plan
 
     free = bytes_of(reserve, "--reserve")
-    checked = prepare(plan, modules or ())
+    checked = prepare(found_plan(plan), modules or ())
     if dry_run:
         _show_plan(checked, as_json)
         return
@@ -279,6 +287,104 @@ def measures(modules: Modules = None, as_json: options.AsJson = False) -> None:
     )
 
 
+def plans(as_json: options.AsJson = False) -> None:
+    """List the plans that come with diffuscope, and the findings that 'study reproduce' writes of them."""
+    from diffuscope.findings import FINDINGS
+    from diffuscope.studies.plans import shipped, shipped_plan
+    from diffuscope.studies.prompts import expand
+
+    found = {name: shipped_plan(name) for name in shipped()}
+    pages = {name: [each.name for each in FINDINGS.values() if each.plan == name] for name in found}
+    runs = {name: len(expand(plan)) * len(plan.seeds) * len(plan.conditions) for name, plan in found.items()}
+    if as_json:
+        rows = [
+            {
+                "name": name,
+                "question": plan.question,
+                "runs": runs[name],
+                "findings": pages[name],
+                "file": str(shipped()[name]),
+            }
+            for name, plan in found.items()
+        ]
+        print_json({"plans": rows})
+        return
+    print_table(
+        ("plan", "runs", "findings", "question"),
+        ((name, str(runs[name]), ", ".join(pages[name]), plan.question) for name, plan in found.items()),
+    )
+
+
+def reproduce(
+    finding: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Of the finding, which is that of its plan: see 'study plans'.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Where NAME.md and its images go.")
+    ] = Path("findings"),
+    folder: Annotated[
+        Path, typer.Option("--studies", metavar="DIR", help="Folder of studies; what is drawn there stays.")
+    ] = STUDIES,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="How many. Default: one for each device.", show_default=False),
+    ] = None,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures that are drawn together.")] = 4,
+    fork: Annotated[
+        bool,
+        typer.Option(
+            "--fork", metavar="", help="The plan has changed: begin a study that takes over what is the same."
+        ),
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Draw an experiment that ships, or what is missing of it, and write its result: a page with figures.
+
+    Every number of the page, and every sentence that takes a side, is made from the study's tables. Interrupted, the
+    same command goes on.
+    """
+    from diffuscope.findings import find_finding
+    from diffuscope.findings import reproduce as make
+
+    find_finding(finding)
+    with progress_bar(finding, unit="runs") as on_step:
+        done = make(
+            finding,
+            studies=folder,
+            out=out,
+            workers=workers,
+            batch=batch,
+            fork=fork,
+            on_progress=lambda drawn, failed, total: on_step(drawn, total),
+            on_note=note,
+        )
+    if as_json:
+        print_json(
+            {
+                "study": str(done.study),
+                "page": str(done.files[0]),
+                "figures": [str(file) for file in done.files[1:]],
+                "drawn": done.runs,
+                "runs": done.total,
+                "seconds": done.seconds,
+            }
+        )
+        return
+    print_facts(
+        [
+            ("page", str(done.files[0])),
+            ("figures", f"{len(done.files) - 1} in {done.files[0].parent / 'images'}"),
+            ("runs", f"{done.total} in all, {done.runs} drawn now, in {done.study}"),
+            ("took", f"{done.seconds:.0f} s"),
+        ]
+    )
+
+
 def _open(study: str) -> "Study":
     from diffuscope.studies.study import FILE, Study
 
@@ -328,7 +434,7 @@ ACTIONS: dict[str, tuple[Callable[..., None], list[str]]] = {
         run,
         [
             "diffuscope study run examples/study.yaml --dry-run",
-            "diffuscope study run examples/study.yaml --workers 2",
+            "diffuscope study run prepositions --workers 2",
             "diffuscope study run examples/study.yaml --ray head:6379",
         ],
     ),
@@ -342,5 +448,13 @@ ACTIONS: dict[str, tuple[Callable[..., None], list[str]]] = {
         ["diffuscope study report STUDY", "diffuscope study report STUDY --out colours.html --json"],
     ),
     "measures": (measures, ["diffuscope study measures", "diffuscope study measures --json"]),
+    "plans": (plans, ["diffuscope study plans", "diffuscope study plans --json"]),
+    "reproduce": (
+        reproduce,
+        [
+            "diffuscope study reproduce prepositions",
+            "diffuscope study reproduce attribute-and-noun --out docs/findings --batch 8",
+        ],
+    ),
 }
 """The commands of the group by name, with their examples."""

@@ -30,6 +30,8 @@ diffuscope timeline RUN
 diffuscope timeline RUN --word circle --word "blue square" --plot circle.png
 diffuscope timeline RUN --plot order.png --style order --csv curves.csv
 diffuscope timeline RUN --by site --csv sites.csv --no-judge
+diffuscope timeline RUN --word circle --by grid --plot grids.png
+diffuscope timeline RUN --received --plot received.png --style received
 diffuscope timeline RUN --json
 
 {_glossary()}"""
@@ -44,6 +46,7 @@ class Style(StrEnum):
     order = "order"
     triptych = "triptych"
     paths = "paths"
+    received = "received"
 
 
 class ThemeChoice(StrEnum):
@@ -93,7 +96,11 @@ def command(
     ] = None,
     by: Annotated[
         PartChoice | None,
-        typer.Option("--by", help="In the files, curves of each site, grid or head too.", show_default=False),
+        typer.Option(
+            "--by",
+            help="Each site, grid or head by itself: in files and JSON beside the whole, in a picture in its place.",
+            show_default=False,
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -103,7 +110,8 @@ def command(
         Style,
         typer.Option(
             "--style",
-            help="Heat strips, curves, hills, the drawing order, early-middle-late maps, or paths over the picture.",
+            help="Heat strips, curves, hills, the drawing order, early-middle-late maps, paths over the picture, or "
+            "what received attention.",
         ),
     ] = Style.heat,
     measure: Annotated[
@@ -114,6 +122,14 @@ def command(
             help="Of strips, curves and hills: any measure below with one value a step.",
         ),
     ] = "mass",
+    received: Annotated[
+        bool,
+        typer.Option(
+            "--received",
+            metavar="",
+            help="Also whether patches of high contrast receive more self-attention (keep level qk).",
+        ),
+    ] = False,
     theme: Annotated[ThemeChoice, typer.Option("--theme", help="Light or dark sheet.")] = ThemeChoice.light,
     judge: Annotated[
         bool,
@@ -127,15 +143,25 @@ def command(
     """Show when words peak, settle and emerge: their attention over the steps, in numbers, tables and charts.
 
     Function words, the start and the end token stand beside as controls. What never came is said to be so, not given
-    a number. Measures of self-attention (received attention) are in the Python API.
+    a number.
     """
     opened = open_run(run)
     with spinner("reading the steps"):
         found = opened.timeline(word, steps, sites, heads, judge="auto" if judge else None)
-        files = write_tables(found, [path for path in (csv, parquet) if path], by)
+        files = write_tables(found, [path for path in (csv, parquet) if path], by, received)
+        if by is not None and not (files or plot or as_json):
+            raise typer.BadParameter(
+                "--by needs a place for its curves: give --csv, --parquet, --plot or --json"
+            )
         if plot is not None:
-            files.append(write_picture(draw(found, style, measure, theme), with_suffix(plot, ".png")))
-        facts = found.facts() if as_json else {}
+            shown = found if by is None else parts_of(found, by, style)
+            files.append(write_picture(draw(shown, style, measure, theme), with_suffix(plot, ".png")))
+        facts = found.facts(received=received) if as_json else {}
+        if as_json and by is not None:
+            facts["parts"] = {
+                label: {name: part.facts() for name, part in each.by(by.value).items()}
+                for label, each in found.items()
+            }
         rows = [] if as_json else [line(each, found) for each in found.values()]
     if as_json:
         print_json({**facts, "files": [str(file) for file in files]})
@@ -149,6 +175,7 @@ def command(
                 "breaks",
                 f"{found.run_change_points} (change points of all words, along {found.run_change_points.axis})",
             ),
+            *([("received", looked_at(found))] if received else []),
             *(("wrote", str(file)) for file in files),
         ]
     )
@@ -159,24 +186,56 @@ def command(
     )
 
 
-def write_tables(found: "Timelines", paths: list[Path], by: PartChoice | None) -> list[Path]:
-    """Write all curves to each file; with `by`, those of the parts below those of the whole.
+def write_tables(
+    found: "Timelines", paths: list[Path], by: PartChoice | None, received: bool = False
+) -> list[Path]:
+    """Write all curves to each file; with `by`, those of the parts below those of the whole; with `received`, those of
+    the picture last.
 
     Raises:
-        SelectionError: `by` without a file, or a file of another suffix.
+        SelectionError: a file of another suffix.
+        NotKeptError: `received` of a run without self-attention.
     """
     from diffuscope.analysis.timeline import definitions
     from diffuscope.analysis.timeline.tables import joined, write_table
 
     if not paths:
-        if by is not None:
-            raise typer.BadParameter("--by says what stands in the files: give --csv or --parquet with it")
         return []
     tables = [found.table()]
     if by is not None:
         tables += [part.table() for each in found.values() for part in each.by(by.value).values()]
+    if received:
+        tables.append(found.run_table())
     table = joined(tables)
     return [write_table(table, path, definitions()) for path in paths]
+
+
+def parts_of(found: "Timelines", by: PartChoice, style: Style) -> "Timelines":
+    """A word's parts, for a picture.
+
+    Raises:
+        typer.BadParameter: several words, or a picture that is not of curves.
+    """
+    if len(found.words) != 1:
+        raise typer.BadParameter("a picture --by site, grid or head is of one word: name it with --word")
+    if style not in (Style.heat, Style.curves, Style.ridges, Style.order):
+        raise typer.BadParameter(
+            f"--by goes with the styles strip, curves, ridges and order, not {style.value}"
+        )
+    return found.parts(next(iter(found.words)), by.value)
+
+
+def looked_at(found: "Timelines") -> str:
+    """Received attention against contrast in a line: the planned phases, each with its chance level."""
+    from diffuscope.analysis.measures.phases import planned
+
+    curve = found.received_contrast
+    said = [
+        f"{name} {curve[first:end, 0].mean():+.2f} (chance to {curve[first:end, 1].mean():.2f})"
+        for name, (first, end) in planned(len(found.steps)).items()
+        if end > first
+    ]
+    return f"rank correlation with local contrast: {', '.join(said)}"
 
 
 def draw(found: "Timelines", style: Style, measure: str, theme: ThemeChoice) -> "Image.Image":
@@ -184,10 +243,13 @@ def draw(found: "Timelines", style: Style, measure: str, theme: ThemeChoice) -> 
     from diffuscope.figures.timeline import curves, heat_strip, ridgelines
     from diffuscope.figures.timeline_order import order_chart
     from diffuscope.figures.timeline_pictures import paths, triptych
+    from diffuscope.figures.timeline_regions import received_phases
 
     shown: Any = theme.value
     if style is Style.order:
         return order_chart(found, theme=shown)
+    if style is Style.received:
+        return received_phases(found, theme=shown)
     if style is Style.triptych:
         return triptych(found, theme=shown)
     if style is Style.paths:

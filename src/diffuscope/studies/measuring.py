@@ -153,7 +153,7 @@ def quantities(modules: Iterable[str] = ()) -> dict[str, Quantity]:
     Raises:
         InputError: a module cannot be imported.
     """
-    from diffuscope.studies import picture_measures  # noqa: F401  (registers them)
+    from diffuscope.studies import attention_measures, cause_measures, picture_measures  # noqa: F401  (register them)
 
     for module in modules:
         try:

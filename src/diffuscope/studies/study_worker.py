@@ -66,6 +66,7 @@ class StudyWorker:
         quiet_libraries()
         self.folder, self.index, self.keep, self.thumbnail = Path(folder), index, keep, thumbnail
         self.chosen = Chosen.of([MeasureChoice.model_validate(each) for each in measures], modules)
+        self.needs = self.chosen.needs
         self.devices = devices()
         place = device or self.devices[index % len(self.devices)]
         self.lens = Lens.load(
@@ -100,7 +101,7 @@ class StudyWorker:
 
         pairs = [(job["prompt"], job["seed"]) for job in jobs]
         settings, edits = jobs[0]["settings"], jobs[0]["edits"]
-        level = max(self.keep, self.chosen.needs, key=LEVELS.index)
+        level = max(self.keep, self.needs, key=LEVELS.index)
         began = time.perf_counter()
         runs: list[Run | None] = [None] * len(jobs)
         if level == "none" and not edits:

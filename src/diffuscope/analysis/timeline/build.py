@@ -16,7 +16,7 @@ from diffuscope.analysis.measures import spatial
 from diffuscope.analysis.measures.emergence import Against
 from diffuscope.analysis.measures.evidence import Course, RunEvidence, WordEvidence
 from diffuscope.analysis.timeline.judges import DrawnWorld, Judge, judged, name_of
-from diffuscope.analysis.timeline.timeline import Part, Timeline
+from diffuscope.analysis.timeline.timeline import Lazy, Part, Timeline
 from diffuscope.analysis.timeline.timelines import Timelines
 from diffuscope.analysis.timeline.word_kinds import kind_of
 from diffuscope.errors import SelectionError
@@ -260,8 +260,9 @@ def timelines_of(
     if not chosen and not beside:
         raise SelectionError("the prompt of this run has no word, so it has no timeline")
     made = {label: timeline(label) for label in dict.fromkeys(chosen)}
-    controls = {label: timeline(label) for label in beside}
-    first = next(iter({**made, **controls}.values()))
+    # Read when they are looked at: who asks for one word's peak does not wait for all controls.
+    controls = Lazy(tuple(beside), timeline, "control", kept=True)
+    first = next(iter(made.values())) if made else controls[beside[0]]
 
     def curves() -> Wide:
         named = list(made.values()) or list(controls.values())

@@ -4,7 +4,7 @@ user."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,6 +85,22 @@ class DrawnWorld:
         description = scenes.parse(sampling.prompt)
         return None if description is None else cls(run, description)
 
+    @property
+    def meanings(self) -> dict[str, tuple[str, int | str]]:
+        """Label of each word that the judge can answer to: the part of speech, and whose it is (a thing's number)."""
+        return dict(self._meanings)
+
+    @property
+    def reading(self) -> scenes.Reading | None:
+        """What the judge sees in the finished picture; None where the run has none."""
+        return self._final
+
+    def holds(self, label: str) -> bool | None:
+        """Whether a word is true of the finished picture; None where the judge has no answer."""
+        if label not in self._meanings or self._final is None:
+            return None
+        return self._is_true(self._meanings[label], self._final)
+
     def mask(self, term: Term) -> Mask | None:
         """True pixels ``[y, x]`` of what a word or phrase names, in the finished picture: a thing for its noun,
         colour and size, what no thing covers for a place. None where the judge does not find it, or the word names
@@ -125,7 +141,7 @@ class DrawnWorld:
     @cached_property
     def _final(self) -> scenes.Reading | None:
         try:
-            return scenes.read(self.run.image)
+            return _read(self.run.image.convert("RGB").tobytes(), self.run.image.size)
         except NotKeptError:
             return None
 
@@ -158,6 +174,12 @@ class DrawnWorld:
 
     def _matched(self, reading: scenes.Reading) -> tuple[int | None, ...]:
         return scenes.score(reading, self.description).matched
+
+
+@lru_cache(maxsize=64)
+def _read(pixels: bytes, size: tuple[int, int]) -> scenes.Reading:
+    """What the judge sees in a picture (RGB bytes): finished ones are asked about once a word."""
+    return scenes.read(Image.frombytes("RGB", size, pixels))
 
 
 def _meanings(run: Run) -> dict[str, tuple[str, int | str]]:

@@ -3,13 +3,16 @@
 Runs that never showed a thing are *censored*: it came later than the last step, if at all. They are neither left out
 (which would make what often fails look early) nor given a number. Where one of a pair is censored, its sign is known
 and its difference is bounded from one side; both bounds go through the median and its interval.
+
+Runs of one prompt are alike. Where events are of several prompts (`Event.cluster`), whole prompts are drawn again for
+intervals, and signs are counted by prompt: runs as if they were independent would give intervals that are too narrow.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -42,12 +45,14 @@ class Event:
         name: the thing, or the group that it belongs to: ``object``.
         time: when it came, or the last that was seen where it never did.
         censored: it never came.
+        cluster: its prompt: runs that are alike. The same for all where there is but one.
     """
 
     unit: str
     name: str
     time: float
     censored: bool
+    cluster: str = ""
 
 
 def events(
@@ -93,7 +98,7 @@ def events(
             times = [_time(timelines[label], which, scale) for label in labels if label in timelines]
             known = [each for each in times if each is not None]
             if known:
-                found.append(_middle(own, name, known))
+                found.append(replace(middle_event(own, name, known), cluster=timelines.run.prompt))
     return found
 
 
@@ -109,6 +114,7 @@ class Survival:
         median: first time at which half of the runs have it; None where fewer do.
         low, high: of the median, 95%; None where the interval is open on that side.
         enough: at least 20 runs.
+        clusters: how many prompts they are of.
     """
 
     name: str
@@ -120,9 +126,10 @@ class Survival:
     low: float | None
     high: float | None
     enough: bool
+    clusters: int = 1
 
     def facts(self) -> dict[str, Any]:
-        names = ("name", "runs", "censored", "median", "low", "high", "enough")
+        names = ("name", "runs", "censored", "median", "low", "high", "enough", "clusters")
         return {name: getattr(self, name) for name in names}
 
 
@@ -130,7 +137,7 @@ def survival(rows: Sequence[Event], name: str) -> Survival:
     """When a name is there, over runs, with censoring (Kaplan & Meier 1958, JASA 53:457).
 
     The median's interval inverts the pointwise log-log interval of the curve (Brookmeyer & Crowley 1982, Biometrics
-    38:29).
+    38:29). With several prompts it is of percentiles over prompts drawn again, 4000 times.
     Time runs upwards: steps, shares and log-SNR all grow as the noise falls.
 
     Raises:
@@ -153,6 +160,14 @@ def survival(rows: Sequence[Event], name: str) -> Survival:
     # The interval has no width where all or none wait, and scipy gives NaN there.
     low = np.where(np.isnan(ends.low.probabilities), waiting, ends.low.probabilities)
     high = np.where(np.isnan(ends.high.probabilities), waiting, ends.high.probabilities)
+    members = _members([row.cluster for row in own])
+    first, last = _first_below(times, low), _first_below(times, high)
+    if len(members) > 1:
+        # All that is censored waited to the end, so the median is the middle of the times with those at infinity.
+        at = np.array([np.inf if row.censored else row.time for row in own])
+        drawn = _medians_of_clusters(at, members, RESAMPLES, lower=True)
+        ends = np.quantile(drawn, (0.025, 0.975), method="inverted_cdf")
+        first, last = (float(end) if np.isfinite(end) else None for end in ends)
     return Survival(
         name,
         len(own),
@@ -160,9 +175,10 @@ def survival(rows: Sequence[Event], name: str) -> Survival:
         np.asarray(times[events_at], np.float64),
         np.asarray(waiting[events_at], np.float64),
         _first_below(times, waiting),
-        _first_below(times, low),
-        _first_below(times, high),
+        first,
+        last,
         len(own) >= FEWEST,
+        len(members),
     )
 
 
@@ -180,8 +196,10 @@ class Paired:
         low, high: 95%, percentile bootstrap over runs (Efron 1979); the lower from the lower bounds, the upper from
             the upper.
         earlier, later, ties: runs in which the first came earlier, later, or at the same time.
-        p: of the sign test, exact, two-sided, without ties.
+        p: of the sign test, exact, two-sided, without ties. With several prompts each of them has one sign: that of the
+            majority of its runs.
         enough: at least 20 pairs.
+        clusters: how many prompts they are of.
     """
 
     first: str
@@ -197,6 +215,7 @@ class Paired:
     ties: int
     p: float
     enough: bool
+    clusters: int = 1
 
     def facts(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -208,10 +227,11 @@ class Paired:
             else f"between {self.median_bounds[0]:+.3g} and {self.median_bounds[1]:+.3g}"
         )
         few = "" if self.enough else f"; fewer than {FEWEST} runs"
+        of = f" runs of {self.clusters} prompts" if self.clusters > 1 else ""
         return (
             f"{self.second} minus {self.first}: median {middle} (95% {self.low:+.3g} to {self.high:+.3g}); "
             f"{self.first} earlier in {self.earlier} runs, later in {self.later}, tied in {self.ties}; "
-            f"sign test p = {self.p:.2g}, n = {self.pairs}{few}"
+            f"sign test p = {self.p:.2g}, n = {self.pairs}{of}{few}"
         )
 
 
@@ -223,13 +243,18 @@ def paired(rows: Sequence[Event], first: str, second: str, *, resamples: int = R
         MissingExtraError: scipy is not installed (extra ``analysis``).
     """
     stats = _stats()
-    low, high, none = _differences(rows, first, second)
-    ends = _bootstrap(low, high, resamples)
+    low, high, none, clusters = _differences(rows, first, second)
+    members = _members(clusters)
+    ends = _bootstrap(low, high, members, resamples)
     medians = float(np.median(low)), float(np.median(high))
     earlier, later = int((low > 0).sum()), int((high < 0).sum())
     # A censored difference is known by its sign: it is above (below) whatever its finite end is, and so never a tie.
     decided = earlier + later
-    p = float(stats.binomtest(earlier, decided).pvalue) if decided else 1.0
+    signs = np.sign(np.where(low > 0, 1, np.where(high < 0, -1, 0)))
+    if len(members) > 1:
+        signs = np.array([np.sign(signs[own].sum()) for own in members])
+    plus, minus = int((signs > 0).sum()), int((signs < 0).sum())
+    p = float(stats.binomtest(plus, plus + minus).pvalue) if plus + minus else 1.0
     return Paired(
         first,
         second,
@@ -243,6 +268,7 @@ def paired(rows: Sequence[Event], first: str, second: str, *, resamples: int = R
         len(low) - decided,
         p,
         len(low) >= FEWEST,
+        len(members),
     )
 
 
@@ -279,19 +305,21 @@ def controlled(rows: Sequence[Event], swapped: Sequence[Event], first: str, seco
     """
     plain, turned = paired(rows, first, second), paired(swapped, first, second)
     own, other = _whole_differences(rows, first, second), _whole_differences(swapped, first, second)
-    both = np.array([other[unit] - own[unit] for unit in own if unit in other])
+    units = [unit for unit in own if unit in other]
+    both = np.array([other[unit][0] - own[unit][0] for unit in units])
     change = low = high = None
     if len(both):
         change = float(np.median(both))
-        low, high = _bootstrap(both, both, RESAMPLES)
+        low, high = _bootstrap(both, both, _members([own[unit][1] for unit in units]), RESAMPLES)
     holds = (plain.low > 0 and turned.low > 0) or (plain.high < 0 and turned.high < 0)
     return Control(plain, turned, change, low, high, len(both), holds)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Rank correlation of two emergences (see `agreement`): Spearman's rho with a 95% bootstrap interval over runs,
-    number of words and runs that it is from, and how many words were left out because one of the two was censored."""
+    """Rank correlation of two emergences (see `agreement`): Spearman's rho with a 95% bootstrap interval over runs (or
+    prompts), number of words, runs and prompts that it is from, and how many words were left out because one of the two
+    was censored."""
 
     rho: float
     low: float
@@ -299,6 +327,7 @@ class Agreement:
     points: int
     runs: int
     censored: int
+    clusters: int = 1
 
     def facts(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -307,7 +336,7 @@ class Agreement:
 def agreement(first: Sequence[Event], second: Sequence[Event], *, resamples: int = RESAMPLES) -> Agreement:
     """How far two ways to time the same things agree: emergence by attention against emergence by image.
 
-    Words of one run are not independent, so whole runs are resampled.
+    Words of one run are not independent, so whole runs are resampled; and whole prompts where there are several.
 
     Raises:
         SelectionError: fewer than three words have both.
@@ -323,24 +352,24 @@ def agreement(first: Sequence[Event], second: Sequence[Event], *, resamples: int
             "needs 3"
         )
 
+    times = [np.array([pair[side].time for pair in whole]) for side in (0, 1)]
+
     def rho(chosen: NDArray[np.intp]) -> float:
-        x, y = (ranks(np.array([whole[at][side].time for at in chosen])) for side in (0, 1))
+        x, y = (ranks(each[chosen]) for each in times)
         x, y = x - x.mean(), y - y.mean()
         length = float(np.sqrt((x**2).sum() * (y**2).sum()))
         return float((x * y).sum() / length) if length > 0 else float("nan")
 
-    places: dict[str, list[int]] = {}
-    for at, (row, _) in enumerate(whole):
-        places.setdefault(row.unit, []).append(at)
-    units, rng = list(places.values()), np.random.default_rng(SEED)
-    drawn = [
-        rho(np.concatenate([units[at] for at in rng.integers(len(units), size=len(units))]).astype(np.intp))
-        for _ in range(resamples)
-    ]
+    runs = len({row.unit for row, _ in whole})
+    prompts = _members([row.cluster for row, _ in whole])
+    units = prompts if len(prompts) > 1 else _members([row.unit for row, _ in whole])
+    drawn = [rho(chosen) for chosen in _drawn(units, resamples)]
     kept = [value for value in drawn if np.isfinite(value)]
     low, high = np.quantile(kept, (0.025, 0.975)) if kept else (np.nan, np.nan)
     every = np.arange(len(whole))
-    return Agreement(rho(every), float(low), float(high), len(whole), len(units), len(pairs) - len(whole))
+    return Agreement(
+        rho(every), float(low), float(high), len(whole), runs, len(pairs) - len(whole), len(prompts)
+    )
 
 
 def _time(timeline: Timeline, which: Which, scale: Scale) -> tuple[float, bool] | None:
@@ -361,8 +390,8 @@ def _time(timeline: Timeline, which: Which, scale: Scale) -> tuple[float, bool] 
     return at.log_snr, found.censored
 
 
-def _middle(unit: str, name: str, times: list[tuple[float, bool]]) -> Event:
-    """The lower median of a group's times, censored ones last."""
+def middle_event(unit: str, name: str, times: list[tuple[float, bool]]) -> Event:
+    """One event of a group: the lower median of its (time, censored), censored ones last."""
     order = sorted(times, key=lambda each: (each[1], each[0]))
     time, censored = order[(len(order) - 1) // 2]
     return Event(unit, name, time, censored)
@@ -379,9 +408,9 @@ def _matched(rows: Sequence[Event], first: str, second: str) -> list[tuple[Event
     return [(a[unit], b[unit]) for unit in a if unit in b]
 
 
-def _differences(rows: Sequence[Event], first: str, second: str) -> tuple[Wide, Wide, int]:
-    """Least and greatest value of second - first of each run, and how many have neither."""
-    low, high, none = [], [], 0
+def _differences(rows: Sequence[Event], first: str, second: str) -> tuple[Wide, Wide, int, list[str]]:
+    """Least and greatest value of second - first of each run, how many have neither, and each one's cluster."""
+    low, high, none, clusters = [], [], 0, []
     for a, b in _matched(rows, first, second):
         if a.censored and b.censored:
             none += 1
@@ -391,28 +420,74 @@ def _differences(rows: Sequence[Event], first: str, second: str) -> tuple[Wide, 
         most = np.nextafter(b.time - a.time, -np.inf) if a.censored else b.time - a.time
         low.append(-np.inf if a.censored else least)
         high.append(np.inf if b.censored else most)
+        clusters.append(a.cluster)
     if not low:
         raise SelectionError(
             f"no run has {first!r} or {second!r} with events of both names; check their labels, or record more steps"
         )
-    return np.array(low), np.array(high), none
+    return np.array(low), np.array(high), none, clusters
 
 
-def _whole_differences(rows: Sequence[Event], first: str, second: str) -> dict[str, float]:
+def _whole_differences(rows: Sequence[Event], first: str, second: str) -> dict[str, tuple[float, str]]:
+    """Difference and cluster of each run where both came."""
     return {
-        a.unit: b.time - a.time for a, b in _matched(rows, first, second) if not a.censored and not b.censored
+        a.unit: (b.time - a.time, a.cluster)
+        for a, b in _matched(rows, first, second)
+        if not a.censored and not b.censored
     }
 
 
-def _bootstrap(low: Wide, high: Wide, resamples: int) -> tuple[float, float]:
-    """2.5th percentile of resampled medians of the lower bounds, 97.5th of the upper ones."""
+def _members(labels: Sequence[str]) -> list[NDArray[np.intp]]:
+    """Positions of each label, in the order in which labels first appear."""
+    places: dict[str, list[int]] = {}
+    for at, label in enumerate(labels):
+        places.setdefault(label, []).append(at)
+    return [np.array(each, np.intp) for each in places.values()]
+
+
+def _drawn(members: Sequence[NDArray[np.intp]], resamples: int) -> Iterator[NDArray[np.intp]]:
+    """Positions, whole groups drawn again with replacement."""
     rng = np.random.default_rng(SEED)
-    chosen = rng.integers(len(low), size=(resamples, len(low)))
-    # Infinite bounds have no mean with a finite one; order statistics have what is asked.
-    least = _median(low[chosen])
-    most = _median(high[chosen])
+    for _ in range(resamples):
+        yield np.concatenate([members[at] for at in rng.integers(len(members), size=len(members))])
+
+
+def _bootstrap(
+    low: Wide, high: Wide, members: Sequence[NDArray[np.intp]], resamples: int
+) -> tuple[float, float]:
+    """2.5th percentile of resampled medians of the lower bounds, 97.5th of the upper ones. Runs are drawn again, or
+    whole clusters where there are several."""
+    if len(members) > 1:
+        least, most = (_medians_of_clusters(side, members, resamples) for side in (low, high))
+    else:
+        rng = np.random.default_rng(SEED)
+        chosen = rng.integers(len(low), size=(resamples, len(low)))
+        # Infinite bounds have no mean with a finite one; order statistics have what is asked.
+        least, most = _median(low[chosen]), _median(high[chosen])
     ends = np.quantile(least, 0.025, method="lower"), np.quantile(most, 0.975, method="higher")
     return float(ends[0]), float(ends[1])
+
+
+def _medians_of_clusters(
+    values: Wide, members: Sequence[NDArray[np.intp]], resamples: int, *, lower: bool = False
+) -> Wide:
+    """Median of each resample, whole clusters drawn again; with `lower` the lower of the two in the middle.
+
+    The values are sorted once, and a resample is how often each of them is in it.
+    """
+    rng = np.random.default_rng(SEED)
+    drawn = rng.integers(len(members), size=(resamples, len(members)))
+    times = np.stack([np.bincount(row, minlength=len(members)) for row in drawn])
+    owner = np.empty(len(values), np.intp)
+    for number, own in enumerate(members):
+        owner[own] = number
+    order = np.argsort(values, kind="stable")
+    counted = np.cumsum(times[:, owner[order]], axis=1)
+    total = counted[:, -1]
+    ends = [(total - 1) // 2, (total - 1) // 2 if lower else total // 2]
+    middle = [values[order][(counted <= end[:, None]).sum(axis=1)] for end in ends]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(middle[0] if lower else (middle[0] + middle[1]) / 2)
 
 
 def _median(rows: Wide) -> Wide:

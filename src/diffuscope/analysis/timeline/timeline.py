@@ -28,16 +28,23 @@ Value = TypeVar("Value")
 
 
 class Lazy(Mapping[Key, Value]):
-    """A mapping whose values are made when they are asked for."""
+    """A mapping whose values are made when they are asked for; with `kept`, each once."""
 
-    def __init__(self, keys: tuple[Key, ...], make: Callable[[Key], Value], what: str) -> None:
+    def __init__(
+        self, keys: tuple[Key, ...], make: Callable[[Key], Value], what: str, *, kept: bool = False
+    ) -> None:
         self._keys, self._make, self._what = keys, make, what
+        self._made: dict[Key, Value] | None = {} if kept else None
 
     def __getitem__(self, key: Key) -> Value:
         if key not in self._keys:
             there = ", ".join(str(each) for each in self._keys)
             raise SelectionError(f"there is no {self._what} {key!r} here; there are: {there}")
-        return self._make(key)
+        if self._made is None:
+            return self._make(key)
+        if key not in self._made:
+            self._made[key] = self._make(key)
+        return self._made[key]
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._keys)

@@ -4,7 +4,7 @@ whole."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,14 @@ from diffuscope.analysis.measures import find_measure, measures
 from diffuscope.analysis.measures.evidence import Course, RunEvidence
 from diffuscope.analysis.measures.moments import BreakSteps, Phases
 from diffuscope.analysis.timeline.tables import Table, joined, stacked, to_arrow, write_table
-from diffuscope.analysis.timeline.timeline import Timeline, Wide, definitions
+from diffuscope.analysis.timeline.timeline import Part, Timeline, Wide, definitions
 from diffuscope.errors import SelectionError
 
 if TYPE_CHECKING:
     from diffuscope.run import Run
+
+WHOLE = "<picture>"
+"""What tables call the picture as a whole, where words have their labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,7 @@ class Timelines(Mapping[str, Timeline]):
 
     run: Run
     words: dict[str, Timeline]
-    controls: dict[str, Timeline]
+    controls: Mapping[str, Timeline]
     evidence: RunEvidence
     _known: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -45,16 +48,16 @@ class Timelines(Mapping[str, Timeline]):
         Raises:
             SelectionError: it is not among them.
         """
-        found = self.words.get(label) or self.controls.get(label)
-        if found is None:
-            raise SelectionError(f"there is no timeline of {label!r} here; there are: {', '.join(self)}")
-        return found
+        for among in (self.words, self.controls):
+            if label in among:
+                return among[label]
+        raise SelectionError(f"there is no timeline of {label!r} here; there are: {', '.join(self)}")
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self.words, **self.controls})
+        return iter(dict.fromkeys([*self.words, *self.controls]))
 
     def __len__(self) -> int:
-        return len({**self.words, **self.controls})
+        return len({*self.words, *self.controls})
 
     def __contains__(self, label: object) -> bool:
         return label in self.words or label in self.controls
@@ -105,7 +108,42 @@ class Timelines(Mapping[str, Timeline]):
         found: Wide = self.measure("received_contrast")
         return found
 
+    # Parts.
+
+    def parts(self, label: str, part: Part) -> Timelines:
+        """A word's sites, grids or heads side by side, each as a timeline that bears the part's name: charts and tables
+        take them as they take words.
+
+        Args:
+            label: the word.
+            part: ``site``, ``grid`` or ``head``.
+
+        Raises:
+            SelectionError: there is no such word or part.
+            NotKeptError: heads of a run that kept word maps alone.
+        """
+        own = {name: replace(each, label=name) for name, each in self[label].by(part).items()}
+        return Timelines(self.run, own, {}, self.evidence)
+
     # Tables.
+
+    def run_table(self) -> Table:
+        """What is measured of the picture as a whole: a row a step, received attention against contrast.
+
+        Raises:
+            NotKeptError: the run has no self-attention (keep level ``qk``).
+        """
+        count, measure = len(self.steps), find_measure("received_contrast", "run")
+        values = self.received_contrast
+        return {
+            "run": [self.run.id] * count,
+            "word": [WHOLE] * count,
+            "kind": ["picture"] * count,
+            "step": list(self.steps),
+            "timestep": self.course.timesteps.tolist(),
+            "log_snr": self.course.log_snr.tolist(),
+            **{name: values[:, at].tolist() for at, name in enumerate(measure.columns)},
+        }
 
     def table(self, *, controls: bool = True) -> Table:
         """All curves below one another: a row a word and step; see `Timeline.table`."""
@@ -117,9 +155,12 @@ class Timelines(Mapping[str, Timeline]):
         chosen = [*self.words.values(), *(self.controls.values() if controls else ())]
         return stacked([_row(each) for each in chosen])
 
-    def facts(self) -> dict[str, Any]:
-        """Everything as plain values: what ``--json`` prints."""
+    def facts(self, *, received: bool = False) -> dict[str, Any]:
+        """Everything as plain values: what ``--json`` prints. With `received`, received attention against contrast too
+        (NotKeptError for a run without self-attention)."""
+        whole = {"received_contrast": self.run_table()} if received else {}
         return {
+            **whole,
             "run": str(self.run.path),
             "prompt": self.run.prompt,
             "steps": list(self.steps),
