@@ -21,10 +21,11 @@ BENCH ?= $(filter-out measuring profiling,$(notdir $(basename $(wildcard benchma
 BIN := $(VENV)/bin
 # One stamp for each set of extras, so that a second run installs nothing.
 RECIPE := pyproject.toml constraints.txt scripts/environment.py
-INSTALL = @"$(PYTHON)" scripts/environment.py --venv "$(VENV)" --own-torch "$(OWN_TORCH)" --torch-index-url "$(TORCH_INDEX_URL)"
+# The page is built by `make ui` and by the tests, not by the installation.
+INSTALL = @DIFFUSCOPE_NO_PAGE=1 "$(PYTHON)" scripts/environment.py --venv "$(VENV)" --own-torch "$(OWN_TORCH)" --torch-index-url "$(TORCH_INDEX_URL)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test check format bench ui docs clean
 
 help: ## show this list
 	@echo "diffuscope: see what a text-to-image model looks at while it draws"
@@ -32,7 +33,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 $(VENV)/.installed-models: $(RECIPE)
-	$(INSTALL) --extras models
+	$(INSTALL) --extras models,server
 	@touch "$@"
 
 $(VENV)/.installed-dev: $(RECIPE)
@@ -61,6 +62,9 @@ format: $(VENV)/.installed-dev ## put the code into the project's format
 
 bench: $(VENV)/.installed-dev ## run every benchmark, or those in BENCH (all of them: an hour)
 	@set -e; for name in $(BENCH); do echo "== $$name"; "$(BIN)/python" "benchmarks/$$name.py" $(ARGS); done
+
+ui: ## build the web page into the package (takes a Node from PyPI where there is none), and test its parts
+	@if [ -x "$(BIN)/python" ]; then "$(BIN)/python" scripts/page.py --test $(ARGS); else "$(PYTHON)" scripts/page.py --test $(ARGS); fi
 
 docs: $(VENV)/.installed-docs ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 "$(BIN)/mkdocs" build --strict --quiet $(ARGS)

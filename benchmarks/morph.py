@@ -1,19 +1,26 @@
 """How fast films of particles are made, and in how much memory: `diffuscope.morph` on one processor, no graphics card.
 
-    python benchmarks/morph.py [--rounds N] [--json FILE]
+    python benchmarks/morph.py [--rounds N] [--page] [--json FILE]
 
 A made-up score of Stable Diffusion 1.5's size at 50 steps (maps of 64x64, predicted pictures of 256x256, two words) is
 played at several frame sizes and particle counts. Every frame is the film's next, evenly spaced, so noise, words and
 picture are all in it. Apart: working out the particles, painting them. No promise is tied to it: films are made
 once and at leisure. Times are of the processor, so that they mean the same on a busy machine. Peak memory is of the
 whole process, the largest so far.
+
+With ``--page`` the film is played in the page too, in Chromium without a graphics card (SwiftShader): a recording of
+50 steps at 64x64 patches, ten seconds at each number of particles, at 1280x720. Times between frames are of the clock:
+they mean something on a quiet machine only, so the machine's load is printed beside them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -41,11 +48,70 @@ def made_up_score() -> Score:
     )
 
 
+def page_cases() -> list[dict[str, float]]:
+    """Times between frames in the page, and its memory, at several numbers of particles."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+    from page_driver import QUIET, build_page, chromium, folder_site
+    from playwright.sync_api import sync_playwright
+    from synthetic_run import Layout, make_run
+
+    from diffuscope.server.export_site import export_site
+
+    build_page()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        run = make_run(Path(folder) / "run", steps=STEPS, sites=[Layout("cross:up.0.0", (64, 64), 2, 16)])
+        export_site([run], Path(folder) / "site")
+        with folder_site(Path(folder) / "site") as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
+            for count in (16_384, 65_536, 262_144):
+                page = browser.new_page(viewport={"width": 1280, "height": 720})
+                page.set_default_timeout(120_000)
+                page.goto(f"{address}#/morph/run?word=circle&word=zeppelin&at=0.3")
+                page.locator("canvas[data-run]:not([data-particles='0'])").wait_for()
+                page.get_by_text("Words, look, camera").click()
+                page.get_by_role("combobox", name="Particles").select_option(str(count))
+                page.get_by_text("Words, look, camera").click()
+                page.get_by_role("button", name="Play").click()
+                times = page.evaluate(FRAMES, 10_000)
+                row = {
+                    "particles": count,
+                    "median_ms": float(np.median(times)),
+                    "worst_ms": float(np.max(times)),
+                    "heap_mb": page.evaluate("() => performance.memory.usedJSHeapSize") / 1e6,
+                    "load": os.getloadavg()[0],
+                }
+                rows.append(row)
+                print(
+                    f"page  {count:>7} particles  {row['median_ms']:6.0f} ms between frames "
+                    f"(worst {row['worst_ms']:.0f})  "
+                    f"heap {row['heap_mb']:.0f} MB  load {row['load']:.1f} on {os.cpu_count()} cores"
+                )
+                page.close()
+            browser.close()
+    return rows
+
+
+FRAMES = """(length) => new Promise((done) => {
+  const times = [], start = performance.now();
+  let last = start;
+  const step = (now) => {
+    times.push(now - last);
+    last = now;
+    if (now - start < length) requestAnimationFrame(step); else done(times.slice(2));
+  };
+  requestAnimationFrame(step);
+})"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=8, help="frames of each case (default: 8)")
+    parser.add_argument(
+        "--page", action="store_true", help="play in a browser too; needs what the tests need"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     chosen = parser.parse_args()
     score = made_up_score()
@@ -77,9 +143,11 @@ def main() -> None:
             f"{row['size']:>9}  {particles:>7} particles  placed {row['place_ms']:6.0f} ms  "
             f"painted {row['paint_ms']:6.0f} ms  {row['frames_per_cpu_second']:5.2f} frames/CPU s  peak {peak:.0f} MB"
         )
+    pages = page_cases() if chosen.page else []
     if chosen.json is not None:
         chosen.json.write_text(
-            json.dumps({"texture_bytes": score.nbytes, "cases": rows}, indent=2), encoding="utf-8"
+            json.dumps({"texture_bytes": score.nbytes, "cases": rows, "page": pages}, indent=2),
+            encoding="utf-8",
         )
 
 

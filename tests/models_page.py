@@ -102,8 +102,8 @@ session.run.word("cat").map()
   are those of one plain prompt (weights may differ).
 - Maps of a **negative prompt**: `record(..., negative_prompt="…", branch="uncond")` keeps the attention of the row that
   reads it, and the run's words are its words. The picture is the same.
-- **Quantised weights** are seen like others, since attention is computed from what they give: torchao, GGUF and
-  bitsandbytes are in the table. Where attention cannot be seen the run stops.
+- **Quantised weights** are seen like others, since attention is computed from what they give: torchao and GGUF are in
+  the table; bitsandbytes, whose loader asks for a GPU, is untested. Where attention cannot be seen the run stops.
 - Under **offloading** previews are decoded after the run, on the device that the pipeline uses.
 
 ## What a large model takes

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 from diffuscope.testing import save_random_pipeline  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
-SCRIPTS = ("measuring", "overhead", "queries", "estimate", "gpu", "families", "real_model", "study")
+SCRIPTS = ("measuring", "overhead", "queries", "estimate", "gpu", "families", "real_model", "study", "edits")
 
 
 @pytest.fixture
@@ -207,3 +207,16 @@ def test_study_runs(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     row = told["workers"]["1"]["table_bytes_per_run"]
     assert told["million"]["qk"]["bytes"] == pytest.approx(1e6 * (level["kept_bytes"] + row))
     assert told["million"]["qk"]["worker_hours"] == pytest.approx(1e6 * level["seconds_per_run"] / 3600)
+
+
+def test_edits_run(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = run(script("edits"), ["--quick"], tmp_path, monkeypatch)["results"]
+    assert {"scale", "silence", "steer, guidance", "control of silence", "plain again"} <= told["costs"][
+        "ratios"
+    ].keys()
+    assert all(each["value"] > 0 for each in told["costs"]["ratios"].values())
+    assert [each["identical"] for each in told["replay"].values()] == [True] * 6
+    # Heun calls its denoiser twice a step but for the last: 7 calls in 4 steps.
+    assert told["replay"]["Heun from 1"]["drawn"] == pytest.approx(5 / 7)
+    assert all(each["items"] == 6 and each["faster"] > 0 for each in told["sweep"].values())
+    assert len(told["sd15"]["forward"]) == 2 and len(told["memory"]) == 4

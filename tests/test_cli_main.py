@@ -19,8 +19,9 @@ def test_help_lists_every_command_and_where_to_start(cli: CommandLine) -> None:
     outcome = cli("--help")
     assert outcome.status == 0 and cli().out == outcome.out
     assert [
-        *("demo", "record", "info", "heatmap", "steps", "timeline", "region", "morph"),
-        *("edit", "compare", "verify", "doctor", "runs", "evaluate", "study"),
+        *("demo", "record", "info", "heatmap", "steps", "timeline", "region", "objects", "morph"),
+        *("edit", "sweep", "compare", "explain", "faithfulness", "heads", "verify", "doctor"),
+        *("serve", "export", "runs", "evaluate", "study"),
     ] == COMMANDS
     for name in [*COMMANDS, "diffuscope demo"]:
         assert name in outcome.out

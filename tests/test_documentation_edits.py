@@ -19,6 +19,16 @@ def test_the_example_of_the_edits_runs(tmp_path: Path, monkeypatch: pytest.Monke
     exec(compile(block, "docs/edits.md", "exec"), {})
 
 
+def test_the_examples_of_the_page_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGE.split("\n## Replay", 1)[1], re.DOTALL):
+        exec(compile(block, "docs/edits.md", "exec"), space)
+    assert (tmp_path / "compare.html").is_file() and (tmp_path / "sweeps/mid/sweep.jsonl").is_file()
+
+
 def test_every_edit_has_its_row() -> None:
     rows = {name.lower() for name in re.findall(r"^\| `(\w+)\(", SECTION, re.MULTILINE)}
     assert rows == KINDS.keys()

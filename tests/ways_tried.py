@@ -417,7 +417,9 @@ def from_gguf(family: str, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     # Blocks of 32: only layers of such a width are quantised, as by those who publish such files.
     writer = gguf.GGUFWriter(folder / "weights.gguf", arch=family)
-    linear = {f"{name}.weight" for name, part in pipe.transformer.named_modules() if type(part) is torch.nn.Linear}
+    linear = {
+        f"{name}.weight" for name, part in pipe.transformer.named_modules() if type(part) is torch.nn.Linear
+    }
     small = 0
     for name, tensor in pipe.transformer.state_dict().items():
         weight = tensor.numpy()
@@ -441,25 +443,6 @@ def from_gguf(family: str, folder: Path) -> None:
         subfolder="transformer",
     )
     assert any(type(part).__name__ == "GGUFLinear" for part in pipe.transformer.modules())
-    proved(pipe, folder, prompt=PROMPT, **size(family))
-
-
-def in_four_bits(family: str, folder: Path) -> None:
-    """Weights of 4 bits (bitsandbytes, nf4): layers put in as diffusers does, whose loader asks for a GPU first."""
-    bits = pytest.importorskip("bitsandbytes")
-    pipe = tiny(family)
-    denoiser = pipe.unet if hasattr(pipe, "unet") else pipe.transformer
-    linear = [name for name, part in denoiser.named_modules() if type(part) is torch.nn.Linear and "attn" in name]
-    assert linear
-    for name in linear:
-        whole = denoiser.get_submodule(name)
-        small = bits.nn.Linear4bit(
-            whole.in_features, whole.out_features, whole.bias is not None, torch.float32, quant_type="nf4"
-        )
-        small.weight = bits.nn.Params4bit(whole.weight.data, requires_grad=False, quant_type="nf4")
-        small.bias = whole.bias
-        denoiser.set_submodule(name, small.to("cpu"))
-    assert denoiser.get_submodule(linear[0]).weight.dtype == torch.uint8
     proved(pipe, folder, prompt=PROMPT, **size(family))
 
 
@@ -548,7 +531,6 @@ RUN: tuple[Way, ...] = (
     Way("8-bit storage (layerwise casting)", small_storage, ("sd15", "pixart", "flux")),
     Way("quantised weights (torchao, int8)", quantised, ("sd15", "flux")),
     Way("quantised weights (GGUF, Q8_0)", from_gguf, ("sd3", "flux"), ("sd15", "sd21", "sdxl", "pixart")),
-    Way("quantised weights (bitsandbytes, nf4)", in_four_bits, ("sd15", "sdxl", "flux")),
     Way("attention backend: native", native_backend, ("flux",)),
     Way("attention slicing", sliced, ("sd15", "sd21", "sdxl"), ("pixart", *JOINT)),
     Way("torch.compile", compiled, ("sd15", "sdxl", "pixart", "sd3", "flux")),

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from diffuscope.analysis.comparing import compare
     from diffuscope.engine.capturing import capture
     from diffuscope.engine.lens import Lens
+    from diffuscope.figures.compare import write_comparison
     from diffuscope.figures.report import write_report
     from diffuscope.maps.heatmap import Heatmap, HeatmapSeries
     from diffuscope.recording.reader import Recording
-    from diffuscope.run import Run, open
+    from diffuscope.run import Run, annotate, open
     from diffuscope.selection import Selection
 
 __version__ = "0.1.0"
@@ -35,14 +36,17 @@ __all__ = [
     "Run",
     "Selection",
     "__version__",
+    "annotate",
     "capture",
     "compare",
     "errors",
     "open",
+    "write_comparison",
     "write_report",
 ]
 
 _HOME = {
+    "annotate": "diffuscope.run",
     "capture": "diffuscope.engine.capturing",
     "compare": "diffuscope.analysis.comparing",
     "Heatmap": "diffuscope.maps.heatmap",
@@ -52,6 +56,7 @@ _HOME = {
     "Run": "diffuscope.run",
     "Selection": "diffuscope.selection",
     "open": "diffuscope.run",
+    "write_comparison": "diffuscope.figures.compare",
     "write_report": "diffuscope.figures.report",
 }
 

@@ -17,6 +17,7 @@
     ├── RecordingError                               a recording cannot be read or computed with
     │   ├── CorruptRecordingError                    a file is damaged, missing, or not what the manifest says
     │   └── SchemaVersionError                       the manifest is of a later release
+    ├── WriterError                              a writer of explanations cannot write
     └── CaptureError                                 the running model could not be recorded whole
         ├── CoverageError                            an attention site was not seen
         └── UnsupportedAttentionError                a site attends in a way that a recording cannot hold
@@ -175,6 +176,12 @@ class SchemaVersionError(RecordingError):
     """The manifest is of a version that this release of diffuscope does not know."""
 
     code = "schema-version"
+
+
+class WriterError(DiffuscopeError):
+    """A writer of explanations cannot write: its endpoint is down, or its reply is not what was asked for."""
+
+    code = "writer"
 
 
 class CaptureError(DiffuscopeError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import html
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -20,8 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from diffuscope.analysis.cause.faithfulness import Faithfulness
+from diffuscope.analysis.cause.faithfulness import kept as kept_faithfulness
+from diffuscope.analysis.comparing import Comparison
+from diffuscope.analysis.objects.annotating import Annotations
+from diffuscope.analysis.objects.annotation import Objects
+from diffuscope.analysis.objects.annotation import annotate as objects_of
+from diffuscope.analysis.objects.chain import Chain
+from diffuscope.analysis.steerable import Target, suggestions, targets
 from diffuscope.analysis.timeline import Timeline, Timelines, timeline_of, timelines_of
 from diffuscope.errors import DiffuscopeError, NotKeptError, SelectionError
+from diffuscope.explain import Explanation, Writer, explain_comparison, explain_run
 from diffuscope.maps.aggregate import Combine, SizeRequest
 from diffuscope.maps.choosing import chosen_heads, chosen_sites, chosen_steps
 from diffuscope.maps.concept_file import TOKENS as CONCEPT_TOKENS
@@ -57,6 +66,7 @@ __all__ = [
     "RegionView",
     "Run",
     "WordView",
+    "annotate",
     "find",
     "keep_concept",
     "mask_region",
@@ -402,9 +412,66 @@ class Run:
         """
         return timelines_of(self, words, steps, sites, heads, **options)
 
+    def faithfulness(self, word: str) -> Faithfulness:
+        """Whether the picture changes where a word's map is bright when the word is taken away, as
+        `Lens.faithfulness` has found it for this run; no model is asked.
+
+        Raises:
+            UnknownWordError: the prompt has no such word. NotKeptError: the test was not made yet.
+        """
+        return kept_faithfulness(self.recording, find(self.manifest.text, word).label)
+
+    def targets(self, concept: str) -> tuple[Target, ...]:
+        """Which word of the prompt a concept ("blue") would act on, the likeliest first, by the prompt's grammar: see
+        `diffuscope.analysis.steerable.targets`, and `Lens.targets`, which asks the text encoder too."""
+        return targets(self, concept)
+
+    def suggestions(self) -> tuple[Target, ...]:
+        """What of the prompt can be steered: see `diffuscope.analysis.steerable.suggestions`."""
+        return suggestions(self)
+
+    def explain(
+        self, writer: Writer | str = "builtin", *, word: str | None = None, quick: bool = False
+    ) -> Explanation:
+        """The run in words: what was asked and what came out, what stands out, why a word was ignored and what to try.
+        Every sentence cites claims, and every claim can be computed again from its selection.
+
+        Args:
+            writer: ``builtin``, ``openai`` (as the environment says, see `diffuscope.explain.endpoint`), or one of
+                your own.
+            word: of the prompt, whose account is wanted whatever became of it.
+            quick: leave out when words came true in the predicted pictures, which a judge must read one by one.
+
+        Raises:
+            UnknownWordError, SelectionError: the prompt has no such word.
+            InputError, MissingExtraError: an unknown writer, or one that is not set up.
+        """
+        return explain_run(self, writer, word=word, quick=quick)
+
+    def _explained(self, comparison: Comparison, writer: Writer | str, **options: Any) -> Explanation:
+        """`Comparison.explain`; what is compared does not know what is said of it."""
+        return explain_comparison(comparison, writer, **options)
+
     def _timeline_of(self, view: WordView, *choice: Any, **options: Any) -> Timeline:
         """`WordView.timeline`; the maps do not know the measures."""
         return timeline_of(view, *choice, **options)
+
+    def objects(self, chain: Chain | str | None = None, **options: Any) -> Objects:
+        """The objects that the prompt names, each with mask, box and score: see `analysis.objects.annotation.annotate`.
+
+        ``run.objects().to_coco("dataset")`` writes them down.
+
+        Args:
+            chain: how maps become masks: a `Chain`, its name (``default``, ``edges``, ``guided``, ``titan``), or None for
+                ``auto``: the one that was settled for the run's model, else the default.
+            options: changes of it, ``threshold=0.4``.
+
+        Raises:
+            InputError: an option that there is not.
+            NotKeptError: the chain needs what was not kept.
+            MissingExtraError: the extra ``objects`` is not installed.
+        """
+        return objects_of(self, chain, **options)
 
     def _steps_of(self, selection: Selection) -> tuple[int, ...]:
         """Indices of the recorded steps that a selection names."""
@@ -439,6 +506,27 @@ class Run:
             f"<strong>{html.escape(self.prompt)}</strong><br>{facts}<br>words: {words}<br>"
             f"<code>{html.escape(self.id)}</code></div></div>"
         )
+
+
+def annotate(
+    runs: Run | str | Path | Iterable[Objects | Run | str | Path],
+    chain: Chain | str | None = None,
+    **options: Any,
+) -> Annotations:
+    """The objects of recorded runs: those that each prompt names, with masks, boxes and scores.
+
+        ds.annotate(["runs/a", "runs/b"]).to_coco("dataset")
+
+    Args:
+        runs: runs, or their folders. One is in memory at a time; what cannot be read is left out and named.
+        chain: how maps become masks, as in `Run.objects`.
+        options: changes of the chain, ``threshold=0.4``; see `diffuscope.analysis.objects.chain.Chain`.
+
+    Raises:
+        InputError: an option that there is not.
+    """
+    chosen = Chain.of(chain, **options)
+    return Annotations([runs] if isinstance(runs, Run | str | Path) else runs, chosen, Run.open)
 
 
 def open(path: str | Path) -> Run:

@@ -4,15 +4,19 @@ from collections.abc import Callable
 
 import typer
 
-from diffuscope.cli import evaluate_maps
+from diffuscope.cli import evaluate_maps, evaluate_objects, evaluate_steer
 
 EXAMPLES = """[bold]Examples[/bold]
 
 diffuscope evaluate maps
-diffuscope evaluate maps --prompts 20 --json > maps.json"""
+diffuscope evaluate maps --prompts 20 --json > maps.json
+diffuscope evaluate objects --quick
+diffuscope evaluate steer --triples 100"""
 
 ACTIONS: dict[str, tuple[Callable[..., None], list[str]]] = {
-    "maps": (evaluate_maps.command, evaluate_maps.EXAMPLES)
+    "maps": (evaluate_maps.command, evaluate_maps.EXAMPLES),
+    "objects": (evaluate_objects.command, evaluate_objects.EXAMPLES),
+    "steer": (evaluate_steer.command, evaluate_steer.EXAMPLES),
 }
 """Name to function and examples."""
 

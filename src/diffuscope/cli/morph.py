@@ -17,7 +17,9 @@ diffuscope morph RUN --word circle --out circle.mp4 --size 1920x1080 --fps 60
 diffuscope morph RUN --word circle --word square --out both.webm --background transparent
 diffuscope morph RUN --frames frames --size 1080x1080 --seconds 8
 diffuscope morph RUN --word circle --points points --points-format ply
-diffuscope morph RUN --word circle --poster circle.png --at 0.5"""
+diffuscope morph RUN --word circle --poster circle.png --at 0.5
+diffuscope morph RUN --word circle --textures set --textures-format exr
+diffuscope morph RUN --word circle --osc 127.0.0.1:7000 --loops 0"""
 
 
 class Ground(StrEnum):
@@ -41,6 +43,13 @@ class PointsFormat(StrEnum):
     ply = "ply"
     csv = "csv"
     npz = "npz"
+
+
+class TexturesFormat(StrEnum):
+    """Files of maps in a texture set."""
+
+    png = "png"
+    exr = "exr"
 
 
 def command(
@@ -76,6 +85,30 @@ def command(
     points_format: Annotated[
         PointsFormat, typer.Option("--points-format", help="Files of the point clouds.")
     ] = PointsFormat.ply,
+    textures: Annotated[
+        Path | None,
+        typer.Option(
+            "--textures",
+            metavar="DIR",
+            help="Folder for maps, pictures, tables and recipes for other programs.",
+            show_default=False,
+        ),
+    ] = None,
+    textures_format: Annotated[
+        TexturesFormat, typer.Option("--textures-format", help="16-bit PNG, or float32 EXR.")
+    ] = TexturesFormat.png,
+    osc: Annotated[
+        str | None,
+        typer.Option(
+            "--osc",
+            metavar="HOST:PORT",
+            help="Play step, masses and centroids live to a listener, over OSC.",
+            show_default=False,
+        ),
+    ] = None,
+    loops: Annotated[
+        int, typer.Option("--loops", help="How often --osc plays the film; 0 for ever.", min=0)
+    ] = 1,
     poster: Annotated[
         Path | None,
         typer.Option("--poster", metavar="F.png", help="One frame as a picture.", show_default=False),
@@ -110,11 +143,15 @@ def command(
     """
     from diffuscope.morph.field import Morph
     from diffuscope.morph.film import Shot, check_film, write_film, write_frames, write_poster
+    from diffuscope.morph.live import parsed_address, stream
     from diffuscope.morph.points import write_points
+    from diffuscope.morph.streams import Streams, content_words
+    from diffuscope.morph.textures import write_textures
 
-    if out is None and frames is None and points is None and poster is None:
+    if all(each is None for each in (out, frames, points, poster, textures, osc)):
         raise SelectionError(
-            "nothing to write: give --out F.mp4, --frames DIR, --points DIR or --poster F.png"
+            "nothing to make: give --out F.mp4, --frames DIR, --points DIR, --poster F.png, --textures DIR or "
+            "--osc HOST:PORT"
         )
     if not 0 <= at <= 1:
         raise SelectionError(f"--at is {at:g}; a place in the film lies between 0 and 1")
@@ -123,6 +160,7 @@ def command(
     shot = Shot(parsed_size(size), fps, seconds, background.value, grain)
     if out is not None:
         check_film(out, shot)
+    listener = None if osc is None else parsed_address(osc)
     opened = open_run(run)
     morph = Morph.of(opened, word or [], particles=particles, seed=seed, phases=phases.value, colours=palette)
     written: dict[str, Any] = {}
@@ -137,6 +175,24 @@ def command(
             written["points"] = [
                 str(path) for path in write_points(morph, points, points_format.value, on_file=on_frame)
             ]
+        if textures is not None:
+            files = write_textures(
+                opened, textures, word or [], textures_format.value, morph.score, on_file=on_frame
+            )
+            written["textures"] = [str(path) for path in files]
+        if listener is not None:
+            streams = Streams.of(opened, word or content_words(opened))
+            sent = stream(
+                opened,
+                morph.score,
+                streams,
+                *listener,
+                fps=fps,
+                seconds=seconds,
+                loops=loops,
+                on_frame=on_frame,
+            )
+            written["osc"] = f"{sent} frames to {osc}"
     if as_json:
         about = {
             "run": str(opened.path),
@@ -157,7 +213,8 @@ def command(
     ]
     for what, where in written.items():
         if isinstance(where, list):
-            facts.append((what, f"{len(where)} files in {Path(where[0]).parent}"))
+            folder = textures if what == "textures" else Path(where[0]).parent
+            facts.append((what, f"{len(where)} files in {folder}"))
         else:
             facts.append((what, where))
     print_facts(facts)

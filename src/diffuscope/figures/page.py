@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-STYLES = ("base", "page", "timeline")
+STYLES = ("base", "page", "timeline", "objects", "explanation")
 MODULES = (
     "maps",
     "measures",
@@ -28,6 +28,8 @@ MODULES = (
     "chart",
     "strips",
     "texts",
+    "objects",
+    "explanation",
     "main",
 )
 """Files of templates/js, each after those that it imports from."""
@@ -38,8 +40,12 @@ _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 
 def render(data: dict[str, Any], generator: str) -> str:
-    """The whole page as text. `data` is what templates/js/main.js reads; it must be plain JSON (no NaN)."""
-    script, style = bundle(), style_sheet()
+    """The report of a run as text. `data` is what templates/js/main.js reads; it must be plain JSON (no NaN)."""
+    return assemble("report.html", style_sheet(), bundle(), data, generator)
+
+
+def assemble(template: str, style: str, script: str, data: dict[str, Any], generator: str) -> str:
+    """A whole page as text: a template with its slots filled."""
     policy = "; ".join(
         [
             "default-src 'none'",
@@ -58,7 +64,7 @@ def render(data: dict[str, Any], generator: str) -> str:
         "data": json_for_script(data),
     }
     # One pass over the template only: a slot's name inside the data is text like any other.
-    return _SLOT.sub(lambda match: slots[match[1]], _template("report.html"))
+    return _SLOT.sub(lambda match: slots[match[1]], _template(template))
 
 
 def json_for_script(data: Any) -> str:
@@ -73,17 +79,16 @@ def json_for_script(data: Any) -> str:
     return text
 
 
-@lru_cache(maxsize=1)
-def bundle() -> str:
+@lru_cache(maxsize=4)
+def bundle(modules: tuple[str, ...] = tuple(f"js/{name}.js" for name in MODULES)) -> str:
     """The modules as one script. They share a scope, so their top-level names differ (a test holds it)."""
-    parts = [_EXPORT.sub("", _IMPORT.sub("", _template(f"js/{name}.js"))) for name in MODULES]
-    return "\n" + "\n".join(parts)
+    return "\n" + "\n".join(_EXPORT.sub("", _IMPORT.sub("", _template(name))) for name in modules)
 
 
-@lru_cache(maxsize=1)
-def style_sheet() -> str:
+@lru_cache(maxsize=4)
+def style_sheet(styles: tuple[str, ...] = tuple(f"css/{name}.css" for name in STYLES)) -> str:
     """The style sheets as one."""
-    return "\n" + "\n".join(_template(f"css/{name}.css") for name in STYLES)
+    return "\n" + "\n".join(_template(name) for name in styles)
 
 
 def _template(name: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import diffuscope
+from diffuscope.analysis.cause.faithfulness import all_kept
 from diffuscope.analysis.measures.timing import peak
 from diffuscope.analysis.timeline.word_kinds import FUNCTION_WORDS
 from diffuscope.errors import NotKeptError, RunFolderError
@@ -26,6 +27,8 @@ from diffuscope.figures.embed import (
     preview_address,
     significant,
 )
+from diffuscope.figures.explanation import explanation_data
+from diffuscope.figures.objects_report import objects_data
 from diffuscope.figures.page import render
 from diffuscope.figures.report_texts import cross_sites, definition, facts, notices
 from diffuscope.maps.colormap import NAMES, colormap
@@ -69,11 +72,14 @@ def report_data(run: Run) -> dict[str, Any]:
     finest = max(((site.grid[0], site.grid[1]) for site in cross_sites(run)), key=math.prod, default=(1, 1))
     grid = coarser(finest, len(words) * (len(run.steps) + 1))
     stack, masses, aggregation = _maps(run, [word["label"] for word in words], grid)
+    tests = all_kept(run.recording)
     for word, mass in zip(words, masses, strict=True):
         word["mass"] = [significant(value, 6) for value in mass]
         top = peak(mass[1:])
         # A mark where the mass is highest, none where it hardly moves: see the measure ``peak``.
         word["peak"] = None if top.flat else top.at
+        tested = tests.get(word["label"])
+        word["test"] = None if tested is None else {"verdict": tested.verdict, "said": tested.sentence()}
     embedded = embed_maps(stack)
     coarsened = (
         ""
@@ -103,6 +109,8 @@ def report_data(run: Run) -> dict[str, Any]:
         "colours": {name: base64(colormap(name).tobytes()) for name in NAMES},
         "definition": definition(aggregation, embedded.precision, coarsened),
         "facts": facts(run),
+        "objects": objects_data(run),
+        "explanation": explanation_data(run),
         **_pictures(run),
     }
 

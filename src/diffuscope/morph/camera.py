@@ -70,6 +70,6 @@ def path(now: Moment, aspect: float, frame: float) -> Camera:
     return Camera(
         yaw=float((0.46 * np.sin(turn) + 0.22 * now.focus * np.sin(2 * turn)) * still),
         pitch=float((0.11 * np.sin(turn + 1.1) + 0.12 * now.focus) * still),
-        distance=float((4.15 - 0.55 * now.focus) * wide),
+        distance=float((4.15 - 0.15 * now.focus) * wide),
         target=(0.0, 0.0, 0.10),
     )

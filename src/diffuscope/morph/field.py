@@ -127,7 +127,7 @@ class Morph:
             inside = self._words(now, stable)
             position = whole + (inside - whole) * focus
             # Chaos is dust: it stays there and lets the word shine.
-            light = np.float32(0.05) + np.float32(0.95) * smoothstep(0.08, 0.62, stable)
+            light = np.float32(0.03) + np.float32(0.97) * smoothstep(0.16, 0.72, stable)
             weight = weight + (light - weight) * focus
             colour = colour * (1 + focus * (np.float32(0.25) + np.float32(0.85) * stable - 1))[:, None]
         if self._table is not None:
@@ -175,9 +175,9 @@ class Morph:
 
     def _weight_of_whole(self, now: Moment) -> Floats:
         structure, _ = self._phases(now.progress)
-        return np.asarray(
-            np.float32(0.50) + np.float32(0.5) * structure + np.zeros(self.count, np.float32), np.float32
-        )
+        # Dust is of all sizes: a few bright grains, many faint ones. They are alike once they are a picture.
+        grain = np.float32(0.06) + np.float32(0.94) * self._delay**6
+        return np.asarray(grain + (1 - grain) * structure, np.float32)
 
     def _at_home(self, z: Floats) -> Floats:
         x = (self._home[:, 0] * 2 - 1) * np.float32(self.score.aspect)

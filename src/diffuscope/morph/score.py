@@ -14,6 +14,7 @@ from diffuscope.analysis.measures.phases import change_points, planned
 from diffuscope.errors import NotKeptError, SelectionError
 from diffuscope.maps.colormap import NAMES, colormap
 from diffuscope.maps.resize import resize
+from diffuscope.morph.streams import content_words, views_of
 
 if TYPE_CHECKING:
     from diffuscope.run import Run, WordView
@@ -68,21 +69,12 @@ class Score:
             SelectionError: unknown `phases`, or a run of a single step.
             NotKeptError: the run has neither predicted pictures nor a picture.
         """
-        # These need a Run and are what it is made of: imported here, they cost nothing to those who only play a score.
-        from diffuscope.analysis.timeline.word_kinds import kind_of
-        from diffuscope.maps.words import find
-        from diffuscope.run import WordView
-
         if phases not in ("plan", "run"):
             raise SelectionError(f"phases are those of the 'plan' or of the 'run', not {phases!r}")
         if len(run.steps) < 2:
             raise SelectionError("a film needs a run of at least two whole steps")
-        views = [
-            WordView(run, find(run.manifest.text, each)) if isinstance(each, str) else each for each in words
-        ]
-        labels = [word.label for word in run.words]
-        content = [word.label for word in run.words if kind_of(word.label, (word.text,)) == "content"]
-        shown = content or labels
+        views = views_of(run, words)
+        shown = content_words(run)
         if not shown:
             raise SelectionError("a film needs a prompt with words")
         maps = np.stack([run.word(label).steps().array for label in shown])

@@ -3,6 +3,8 @@
 import { showChart } from "./chart.js";
 import { decodeMaps } from "./maps.js";
 import { decodeTable } from "./paint.js";
+import { showObjects } from "./objects.js";
+import { showExplanation } from "./explanation.js";
 import { parseSelection, textOfHash } from "./selection.js";
 import { showStage } from "./stage.js";
 import { byId, createStore, element } from "./store.js";
@@ -29,6 +31,8 @@ showTimeline(data, maps, tables, store);
 showChart(data, store);
 showStrips(data, tables, store);
 showTexts(data, store);
+showObjects(data);
+showExplanation(data, store);
 addEventListener("hashchange", () => store.set({ ...parseSelection(data, maps, textOfHash(location.hash)), playing: false }));
 
 function showControls() {

@@ -104,7 +104,14 @@ function numbers(data, maps, word, slot) {
     ["peak", number(peak.value), `column ${peak.x}, row ${peak.y}, ${region((peak.x + 0.5) / maps.width, (peak.y + 0.5) / maps.height)}`],
     ["centroid", centroid ? `${percent(centroid.x)}, ${percent(centroid.y)}` : "none", "across, down"],
   ];
-  return rows.map(([name, value, note]) => element("div", {}, element("dt", {}, name), element("dd", {}, value, " ", element("small", {}, note))));
+  const cells = rows.map(([name, value, note]) => element("div", {}, element("dt", {}, name), element("dd", {}, value, " ", element("small", {}, note))));
+  const { test } = data.words[word];
+  if (test) {
+    const cell = element("div", {}, element("dt", {}, "map put to the test"), element("dd", {}, test.verdict, " ", element("small", {}, test.said)));
+    cell.style.gridColumn = "1 / -1";
+    cells.push(cell);
+  }
+  return cells;
 }
 
 function markPatch(mark, patch, maps) {
