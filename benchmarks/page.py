@@ -55,7 +55,10 @@ ASK = """async () => {
 def measure(page: Page, address: str, run: str) -> dict[str, float]:
     """Name to number, of one visit."""
     sizes: list[int] = []
-    page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
+    page.on(
+        "requestfinished",
+        lambda request: sizes.append(request.sizes()["responseBodySize"]) if "/api/" in request.url else None,
+    )
     page.goto(f"{address}#/run/{run}?select=steps=3")
     page.wait_for_function("() => document.querySelector('[data-testid=map] img')?.complete")
     first = page.evaluate("performance.now()")
@@ -66,7 +69,7 @@ def measure(page: Page, address: str, run: str) -> dict[str, float]:
     whole = page.evaluate("performance.now()")
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)
-    found = {"first picture": first, "all words' maps": whole, "kB of the visit": sum(sizes) / 1000}
+    found = {"first picture": first, "all words' maps": whole, "kB of the recording": sum(sizes) / 1000}
     seen = len(sizes)
     times, frames = page.evaluate(SCRUB, 60)
     found |= {

@@ -462,8 +462,8 @@ class Run:
         ``run.objects().to_coco("dataset")`` writes them down.
 
         Args:
-            chain: how maps become masks: a `Chain`, its name (``default``, ``edges``, ``guided``, ``titan``), or None for
-                ``auto``: the one that was settled for the run's model, else the default.
+            chain: how maps become masks: a `Chain`, its name (``default``, ``edges``, ``guided``, ``titan``), or None
+                for ``auto``: the one that was settled for the run's model, else the default.
             options: changes of it, ``threshold=0.4``.
 
         Raises:
