@@ -77,11 +77,12 @@ def word_map(change: Callable[[Callable[..., Any], Attended, int, int], Any]) ->
         every = kept.word_maps
 
         def original(seen: Attended, row: int, count: int) -> Any:
-            return every([seen], row, count)[0]
+            return every([seen], [row], count)[0][0]
 
-        instead(
-            patch, every, lambda calls, row, count: [change(original, seen, row, count) for seen in calls]
-        )
+        def fault(calls: Sequence[Attended], rows: Sequence[int], count: int) -> Any:
+            return [[change(original, seen, row, count) for row in rows] for seen in calls]
+
+        instead(patch, every, fault)
 
     return plant
 
@@ -392,9 +393,9 @@ def exchanged_maps(patch: Patch) -> None:
     """Sites of one shape, whose maps are computed together, get each other's."""
     original = kept.word_maps
 
-    def fault(calls: Sequence[Attended], row: int, count: int) -> Any:
+    def fault(calls: Sequence[Attended], rows: Sequence[int], count: int) -> Any:
         forms = [(seen.query.shape, seen.key.shape) for seen in calls]
-        made = original(calls, row, count)
+        made = original(calls, rows, count)
         return [
             made[len(forms) - 1 - forms[::-1].index(form)] if forms.index(form) == index else made[index]
             for index, form in enumerate(forms)
@@ -423,7 +424,7 @@ def own_kernel(patch: Patch) -> None:
 
 def other_noise(patch: Patch) -> None:
     original = lens._generators
-    instead(patch, original, lambda seed, count: original(seed + 1, count))
+    instead(patch, original, lambda seeds: original([None if seed is None else seed + 1 for seed in seeds]))
 
 
 # Noise and the predicted clean latent.
