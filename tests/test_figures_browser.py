@@ -252,7 +252,7 @@ def test_heat_strips_paint_each_word_tell_values_and_go_to_the_step(run, report,
 
 def test_the_selection_stands_in_its_text_form_and_in_the_address(run, report, open_page):
     page = open_page(report)
-    page.get_by_role("button", name="“blue”").click()
+    page.get_by_role("button", name="“blue”", exact=True).click()
     choose_step(page, 12)
     text = page.locator("#take code").first.inner_text()
     assert Selection.parse(text) == run.word("blue").map(12).selection
@@ -384,7 +384,8 @@ def test_prompt_text_is_data(tmp_path, open_page):
     run = Run.open(make_run(tmp_path / "run", prompt=NASTY, steps=2, length=60))
     page = open_page(write_report(run, tmp_path / "report.html"))
     assert page.evaluate("window.hurt") is None
-    assert page.locator("main img").count() == 2 and page.locator("script").count() == 2
+    # The picture, its predicted clean picture, and the picture under the objects.
+    assert page.locator("main img").count() == 3 and page.locator("script").count() == 2
     assert NASTY in page.title()
     shown = "".join(
         page.locator("#words > *").evaluate_all(
