@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-import time
+from time import monotonic
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,9 +181,9 @@ def test_the_address_holds_moment_words_look_and_camera(film: Any) -> None:
     page.get_by_role("radio", name="Paper").click()
     expect(page).to_have_url(re.compile("look=paper"), timeout=PATIENCE)
     # The address is written before the frame is drawn.
-    deadline = time.monotonic() + PATIENCE / 1000
+    deadline = monotonic() + PATIENCE / 1000
     while np.median(picture(page)[:20]) <= 200:
-        assert time.monotonic() < deadline
+        assert monotonic() < deadline
     # A word taken out is out of the film and of the address.
     page.get_by_role("button", name="zeppelin", exact=True).click()
     expect(page).not_to_have_url(re.compile("zeppelin"), timeout=PATIENCE)
