@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import io
 import re
-from time import monotonic
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
