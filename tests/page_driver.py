@@ -127,4 +127,4 @@ class Visits:
     def close(self) -> None:
         for context in self.contexts:
             context.close()
-        assert self.wrong == []
+        assert not self.wrong, self.wrong

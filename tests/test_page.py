@@ -460,3 +460,4 @@ def test_a_static_export_opens_from_any_folder_and_answers_regions(runs, tmp_pat
         assert page.get_by_role("link", name="New recording").count() == 0
         listed = json.loads((tmp_path / "some where" / "site" / "api" / "site.json").read_text())
         assert listed["static"] is True
+        page.close()  # Before its host: what it still asks for would fail.
