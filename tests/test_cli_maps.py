@@ -13,6 +13,7 @@ from PIL import Image
 from synthetic_run import make_run
 
 import diffuscope as ds
+from diffuscope.maps.refinement import Refinement, model_of
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,22 @@ def test_weights_sums_and_phrases_are_those_of_python(cli: CommandLine, run: Pat
     )
     np.testing.assert_array_equal(np.load("a.npy"), expected.array)
     assert (facts["unit"], facts["word"]) == (expected.unit, "red + zeppelin")
+
+
+def test_refined_maps_are_those_of_python(cli: CommandLine, run: Path, tmp_path: Path) -> None:
+    facts = cli("heatmap", run, "--word", "circle", "--refine", "object", "--npy", "a.npy", "--json").json
+    expected = ds.open(run).refined("circle", "object")
+    np.testing.assert_array_equal(np.load("a.npy"), expected.array)
+    assert facts["unit"] == expected.unit and "along the picture's edges" in facts["aggregation"]
+    cli("heatmap", run, "--word", "circle", "--refine", "edges", "--steps", "1", "--npy", "b.npy")
+    edges = ds.open(run).refined("circle", Refinement(steps="1", floor=True, edges=1 / 8))
+    np.testing.assert_array_equal(np.load("b.npy"), edges.array)
+    assert "no refinement 'glow'" in cli.refuses("heatmap", run, "--word", "circle", "--refine", "glow")
+    for options in (("--heads", "1"), ("--size", "8"), ("--style", "heads"), ("--preset", "daam")):
+        assert "leave" in cli.refuses("heatmap", run, "--word", "circle", "--refine", "object", *options)
+    tuned = Refinement(floor=True, model=model_of(ds.open(run).recording)).save(tmp_path / "tuned.json")
+    assert cli("heatmap", run, "--word", "circle", "--refine", tuned).status == 0
+    assert "tuned" in cli.refuses("heatmap", run, "--word", "circle", "--refine", tuned, "--steps", "1")
 
 
 @pytest.mark.parametrize("style", ["relief", "heads", "steps"])

@@ -11,7 +11,7 @@ import diffuscope as ds
 from diffuscope.errors import NotKeptError, RecordingError, SelectionError, SizeError
 from diffuscope.maps import self_matrix
 from diffuscope.maps.edges import along_edges
-from diffuscope.maps.refinement import UNTUNED, Refinement, model_of, named
+from diffuscope.maps.refinement import UNTUNED, Refinement, late_steps, model_of, named
 from diffuscope.maps.resize import resize
 from diffuscope.maps.segmentation import merge
 
@@ -192,6 +192,39 @@ def test_single_heads_weights_steps_and_sites_are_chosen(run):
     np.testing.assert_allclose(run.refined("circle", how).array, fine / 3, rtol=1e-5)
     weighed = run.refined("circle", Refinement(weights="16x16=3", sites="cross:*"))
     np.testing.assert_array_equal(weighed.array, view.map(weights="16x16=3").array)
+
+
+def test_a_words_share_is_of_what_all_words_get(run):
+    words = [word.label for word in run.words]
+    apart = [run.word(label).map(1, "cross:down.0").array.astype(np.float64) for label in words]
+    expected = apart[words.index("circle")] / np.sum(apart, axis=0)
+    found = run.refined("circle", Refinement(share=True, steps="1", sites="cross:down.0"))
+    np.testing.assert_allclose(found.array, expected, rtol=1e-5)
+    assert "share of what all words get" in found.aggregation
+    heads = Refinement(share=True, heads={"cross:mid": [1, 3]})
+    of_heads = [run.word(label).map(None, "cross:mid", [1, 3]).array.astype(np.float64) for label in words]
+    expected = of_heads[words.index("circle")] / np.sum(of_heads, axis=0)
+    np.testing.assert_allclose(run.refined("circle", heads).array, expected, rtol=1e-5)
+    for view in (run.region(pixel=(3, 3)), run.word("<end>"), run.phrase(words)):
+        with pytest.raises(SelectionError, match="share"):
+            run.refined(view, Refinement(share=True))
+
+
+def test_late_steps_and_the_finest_grid_are_found_in_any_run(run, tmp_path):
+    assert late_steps(run) == "1:2"
+    how = Refinement(steps="late", sites="finest", share=True, floor=True, spread=1, spread_sites="finest")
+    exact = Refinement(
+        steps="1:2", sites="cross:down.0", share=True, floor=True, spread=1, spread_sites="self:down.0"
+    )
+    np.testing.assert_array_equal(run.refined("circle", how).array, run.refined("circle", exact).array)
+    assert "steps late" in run.refined("circle", how).aggregation
+    assert run.refined("circle", "object").size == (128, 128)
+    less = ds.open(make_run(tmp_path / "less", sites=SITES, level="cross", steps=1))
+    assert late_steps(less) == "0:1"
+    assert less.refined("circle", Refinement(steps="late", sites="finest", share=True)).size == (16, 16)
+    assert less.refined("circle", "object").size == (128, 128)
+    with pytest.raises(NotKeptError):
+        less.refined("circle", Refinement(spread=1, spread_sites="finest"))
 
 
 def test_regions_are_refined_too(run):

@@ -17,13 +17,14 @@ from diffuscope.analysis.objects.segmentation_accuracy import (
     best_share,
     coverage,
     outcome,
+    overlaps,
 )
 from diffuscope.errors import InputError, SizeError
 from diffuscope.maps.refinement import named
 from diffuscope.maps.resize import resize
 from diffuscope.scenes import read
 from diffuscope.studies.map_accuracy.methods import centre, step_ranges
-from diffuscope.studies.map_accuracy.samples import Counts, _from_rle, coco_folder, scenes
+from diffuscope.studies.map_accuracy.samples import _from_rle, coco_folder, orders, scenes
 
 RNG = np.random.default_rng(0)
 
@@ -42,6 +43,15 @@ def test_iou_and_pixel_accuracy_are_counted_pixel_by_pixel():
         predicted = plane > share * plane.max()
         assert iou == pytest.approx((predicted & mask).sum() / (predicted | mask).sum())
         assert accuracy == pytest.approx((predicted == mask).mean())
+
+
+def test_many_maps_are_held_against_a_mask_as_one_is():
+    mask = a_mask()
+    planes = np.stack([RNG.random((8, 6)), np.zeros((8, 6)), coverage(mask, (8, 6)), np.ones((8, 6))])
+    found = overlaps(planes, mask)
+    for plane, iou in zip(planes, found, strict=True):
+        np.testing.assert_allclose(iou, outcome(plane, mask).iou, atol=1e-12)
+    assert not found[1].any()
 
 
 def test_average_precision_is_the_sum_over_thresholds_of_precision_times_new_recall():
@@ -84,6 +94,18 @@ def test_every_class_counts_the_same_and_halves_are_apart():
     assert objects.mean(np.array([1.0, 1.0, 0.4, 0.2]), everything) == pytest.approx((0.8 + 0.2) / 2)
     # Every second picture in their order, whatever their numbers; objects of one picture stay together.
     assert objects.tuning.tolist() == [True, False, True, True]
+
+
+def test_pictures_of_one_prompt_stay_together():
+    objects = Objects(["cat"] * 6, [0, 1, 2, 3, 4, 5], groups=[0, 0, 1, 1, 2, 2])
+    assert objects.tuning.tolist() == [True, True, False, False, True, True]
+    # Two prompts with twelve pictures each, alike within: the interval is that of two, not of twenty-four.
+    groups = np.repeat([1, 3], 12)
+    scores = np.where(groups == 1, 0.2, 0.8)
+    found = Objects(["cat"] * 24, range(24), groups=groups).estimate(scores)
+    assert (found.low, found.high) == pytest.approx((0.2, 0.8))
+    alone = Objects(["cat"] * 24, range(24)).estimate(scores, np.ones(24, bool))
+    assert alone.high - alone.low < 0.3
 
 
 def test_the_threshold_is_chosen_on_the_tuning_half_alone():
@@ -138,16 +160,24 @@ def test_phases_are_the_20_40_40_of_any_number_of_steps():
 
 
 def test_drawn_scenes_come_with_the_judges_masks_and_leave_nothing_behind():
-    counts, folders = Counts(), []
-    for sample in scenes(ds.Lens.load("scenes"), 2, 2, 6, counts):
+    folders, asked = [], orders(2, 2)
+    assert [(each.picture, each.group, each.seed) for each in asked] == [
+        (0, 0, 0),
+        (1, 0, 1),
+        (2, 1, 0),
+        (3, 1, 1),
+    ]
+    for sample, order in zip(scenes(ds.Lens.load("scenes"), asked, 6, batch=3), asked, strict=True):
         folders.append(sample.run.path)
+        assert (sample.picture, sample.group, sample.run.prompt) == (order.picture, order.group, order.prompt)
         assert sample.run.manifest.keep.level == "qk" and sample.lens is not None
         reading = read(sample.run.image)
+        assert sample.missing == max(0, order.things - len(sample.targets))
         for target in sample.targets:
             assert [each.noun for each in reading.objects].count(target.category) == 1
             np.testing.assert_array_equal(target.mask, reading.mask_of(target.category))
             assert sample.run.phrase(target.phrase).label.endswith(target.word)
-    assert counts.pictures == len(folders) == 4
+    assert len(folders) == 4
     assert not any(folder.exists() for folder in folders)
 
 
@@ -206,9 +236,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_coco_folder_gives_runs_with_their_masks(folder):
-    counts = Counts()
-    samples = list(coco_folder(folder, counts))
-    assert (counts.pictures, counts.missing) == (4, 1)
+    samples = list(coco_folder(folder))
+    assert [sample.missing for sample in samples] == [1, 0, 0, 0]
     zeppelin, circle = samples[0].targets
     assert (zeppelin.word, zeppelin.phrase, circle.phrase) == ("zeppelin", "blue zeppelin", "circle")
     assert 2500 <= circle.mask.sum() <= 51 * 51 and circle.mask[20, 20] and not circle.mask[70, 20]
@@ -220,7 +249,17 @@ def test_an_evaluation_of_a_folder_tells_every_method_and_finds_what_is_there(
     monkeypatch.chdir(tmp_path)
     cli = CommandLine(capsys)
     outcome = cli(
-        "evaluate", "maps", "--coco", folder, "--figure", "f.png", "--preset-out", "p.json", "--json"
+        "evaluate",
+        "maps",
+        "--coco",
+        folder,
+        "--figure",
+        "f.png",
+        "--preset-out",
+        "p.json",
+        "--json",
+        "--markdown",
+        "t.md",
     )
     assert outcome.status == 0, outcome.err
     found = outcome.json
@@ -241,11 +280,27 @@ def test_an_evaluation_of_a_folder_tells_every_method_and_finds_what_is_there(
         for part in ("iou", "best", "ap"):
             assert 0 <= row[part]["low"] <= row[part]["value"] <= row[part]["high"] <= 1
     assert rows["DAAM preset, word"]["ahead"]["value"] == 0
+    # One class of the two has phrases.
+    assert found["coloured"] == 2 and rows["default, phrase"]["coloured"] != rows["default, phrase"]["best"]
     assert named("p.json").model and named("p.json") != ds.open(folder / "run0")
     with Image.open("f.png") as picture:
         assert picture.width > 1000
-    text = cli("evaluate", "maps", "--coco", folder).out
-    assert "DAAM preset, word" in text and "tuned on" in text
+    lines = Path("t.md").read_text().splitlines()
+    assert f"**{found['general']}**" in "".join(lines) and f"| {found['general']} |" not in lines
+    cells = next(line for line in lines if line.startswith("| default, phrase |")).split(" | ")
+    assert cells[3] == f"{rows['default, phrase']['threshold']:.2f}" and len(lines) == 6 + len(rows)
+    assert lines[-1].startswith("Control: in the 2 reported pictures")
+    assert (
+        found["control"]["own"]["value"] > found["control"]["other"]["value"]
+        and found["control"]["pictures"] == 2
+    )
+    text = cli("evaluate", "maps", "--coco", folder, "--scores", "scores").out
+    assert "DAAM preset, word" in text and "tuned on" in text and "best general" in text
+    assert len(list(Path("scores").iterdir())) == 4
+    outcome = cli("evaluate", "maps", "--coco", folder, "--scores", "scores", "--json")
+    assert outcome.status == 0, outcome.err
+    again = outcome.json
+    assert again["rows"] == found["rows"]
 
 
 def test_a_folder_of_another_form_is_refused(folder, capsys, tmp_path):
@@ -259,4 +314,4 @@ def test_a_folder_of_another_form_is_refused(folder, capsys, tmp_path):
     told["images"][0]["run"] = str(folder / "run0")
     (tmp_path / "annotations.json").write_text(json.dumps(told))
     with pytest.raises(InputError, match="no mask"):
-        list(coco_folder(tmp_path, Counts()))
+        list(coco_folder(tmp_path))

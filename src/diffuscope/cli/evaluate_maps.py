@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = [
     "diffuscope evaluate maps",
     "diffuscope evaluate maps --prompts 100 --seeds 3 --figure maps.png --json > maps.json",
-    "diffuscope evaluate maps --preset-out scenes.json",
+    "diffuscope evaluate maps --scores scores --workers 2 --preset-out scenes.json",
     "diffuscope evaluate maps --coco FOLDER",
 ]
 
@@ -42,6 +43,19 @@ def command(
             show_default=False,
         ),
     ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            "--scores",
+            metavar="DIR",
+            help="Write each picture's scores here as they are made; the same command goes on from there.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="Processes that draw and score."),
+    ] = 1,
     preset_out: Annotated[
         Path | None,
         typer.Option(
@@ -54,6 +68,10 @@ def command(
             "--figure", metavar="F.png", help="Write maps of one prompt beside its mask.", show_default=False
         ),
     ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option("--markdown", metavar="F.md", help="Write the table as Markdown.", show_default=False),
+    ] = None,
     quick: Annotated[
         bool,
         typer.Option(
@@ -64,30 +82,42 @@ def command(
 ) -> None:
     """Measure how well maps find objects: IoU with true masks, for words, phrases, sites, steps, refinements, regions.
 
-    Prompts of the drawn world are drawn, and its judge says where each object is. Half of the pictures choose
-    thresholds and heads; the numbers are those of the other half, with 95% intervals from resampling pictures.
+    Prompts of the drawn world are drawn, and its judge says where each object is. Half of the prompts choose
+    thresholds and heads; the numbers are those of the other half, with 95% intervals from resampling prompts.
     """
-    from diffuscope.studies.map_accuracy.samples import Counts, checked_prompt_count, coco_folder, scenes
+    from diffuscope.studies.execution.local import LocalExecutor
+    from diffuscope.studies.map_accuracy.evaluating import evaluate, scored
+    from diffuscope.studies.map_accuracy.markdown import markdown as told
+    from diffuscope.studies.map_accuracy.samples import coco_folder, orders
     from diffuscope.studies.map_accuracy.study import Study
 
     if quick:
         prompts, seeds, steps = min(prompts, QUICK_PROMPTS), 1, steps or QUICK_STEPS
-    checked_prompt_count(prompts, seeds)
-    study, counts, begun = Study(), Counts(), time.perf_counter()
-    with progress_bar("scoring maps", unit="pictures") as on_picture:
+    asked = orders(prompts, seeds)
+    study, begun = Study(), time.perf_counter()
+    with progress_bar("scoring maps", unit="pictures") as on_picture, TemporaryDirectory() as temporary:
         if coco is not None:
-            study.add(coco_folder(coco, counts, on_picture))
+            study.add(scored(coco_folder(coco, on_picture), scores))
         else:
-            from diffuscope import Lens
-
-            lens = Lens.load(model, device=device)
-            study.add(scenes(lens, prompts, seeds, steps, counts, on_picture))
-    found = study.findings(counts.missing, time.perf_counter() - begun)
-    files = []
-    if preset_out is not None and found.preset is not None:
-        files.append(_written(preset_out, found.preset.save))
-    if figure is not None and study.example is not None:
-        files.append(_written(figure, lambda path: _figure(study, found, path)))
+            study.add(
+                evaluate(
+                    asked,
+                    scores or Path(temporary),
+                    model=model,
+                    steps=steps,
+                    device=device,
+                    executor=LocalExecutor(workers) if workers > 1 else None,
+                    on_picture=on_picture,
+                )
+            )
+        found = study.findings(time.perf_counter() - begun)
+        files = []
+        if preset_out is not None and found.preset is not None:
+            files.append(_written(preset_out, found.preset.save))
+        if markdown is not None:
+            files.append(_written(markdown, lambda path: path.write_text(told(found), encoding="utf-8")))
+        if figure is not None and study.examples:
+            files.append(_written(figure, lambda path: _figure(study, found, path)))
     if as_json:
         print_json({**found.as_json(), "files": [str(file) for file in files]})
         return
@@ -97,18 +127,41 @@ def command(
 
 
 def _print(found: "Findings") -> None:
+    scored = (
+        f"{found.objects} objects ({found.coloured} with a colour word) of {found.classes} classes in "
+        f"{found.pictures} pictures of {found.prompts} prompts"
+    )
+    tuned = "{2} objects in {1} pictures of {0} other prompts".format(*found.tuned_on)
+    control = "no reported picture shows several things"
+    if found.control is not None:
+        control = (
+            f"IoU {found.control.own} with its own thing, {found.control.other} with another of the picture "
+            f"({found.control.pictures} pictures)"
+        )
     print_facts(
         [
-            ("model", f"{found.model}, {found.steps} steps"),
-            ("scored", f"{found.objects} objects of {found.classes} classes in {found.pictures} pictures"),
-            ("tuned on", f"{found.tuned_on[1]} objects in {found.tuned_on[0]} other pictures"),
-            ("left out", f"{found.missing} things that were named and not found, or named twice"),
+            ("model", f"{found.model.split(' ')[0]}, {found.steps} steps"),
+            ("scored", scored),
+            ("tuned on", tuned),
+            ("left out", f"{found.missing} things that were named and not found, or stand twice"),
+            ("best general", f"{found.general}: {100 * found.row(found.general).share:.0f} % of the ceiling"),
+            ("control", control),
             ("preset", str(found.preset) if found.preset is not None else "none"),
             ("took", f"{found.seconds:.0f} s"),
         ]
     )
     print_table(
-        ["map", "IoU at 0.4", "IoU at best", "at", "of ceiling", "pixels right", "AP", "ahead of DAAM"],
+        [
+            "map",
+            "IoU at 0.4",
+            "IoU at best",
+            "at",
+            "of ceiling",
+            "pixels right",
+            "AP",
+            "ahead of DAAM",
+            "of its phrase",
+        ],
         [
             [
                 row.name,
@@ -119,6 +172,7 @@ def _print(found: "Findings") -> None:
                 f"{row.accuracy.value:.3f}",
                 str(row.ap),
                 str(row.ahead),
+                str(row.ahead_phrase),
             ]
             for row in found.rows
         ],
@@ -127,22 +181,15 @@ def _print(found: "Findings") -> None:
 
 def _figure(study: "Study", found: "Findings", path: Path) -> object:
     from diffuscope.figures.map_accuracy import side_by_side
-    from diffuscope.studies.map_accuracy.methods import DAAM, DEFAULT, PHRASE
+    from diffuscope.studies.map_accuracy.methods import DAAM_PHRASE, PHRASE
 
-    example = study.example
-    assert example is not None
-    refined = max(
-        (row for row in found.rows if row.group == "refined" and row.name in example.maps),
-        key=lambda row: row.best.value,
+    example = study.examples[0]
+    assert example.material is not None
+    names = {"DAAM preset": DAAM_PHRASE, "default": PHRASE, "refined": found.general}
+    maps = {caption: example.shown[name] for caption, name in names.items() if name in example.shown}
+    picture = side_by_side(
+        example.material.picture, maps, example.material.masks[0], example.prompt, example.objects[0].phrase
     )
-    names = {
-        "DAAM preset": DAAM,
-        "default, word": DEFAULT,
-        "default, phrase": PHRASE,
-        "refined, phrase": refined.name,
-    }
-    maps = {caption: example.maps[name] for caption, name in names.items() if name in example.maps}
-    picture = side_by_side(example.image, maps, example.target.mask, example.prompt, example.target.phrase)
     picture.save(path, "PNG")
     return path
 

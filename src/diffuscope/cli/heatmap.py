@@ -1,6 +1,7 @@
 """`diffuscope heatmap`: where the model looked for a word."""
 
 import re
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,7 @@ diffuscope heatmap RUN --word circle
 diffuscope heatmap RUN --phrase "red circle" --steps 0:10 --out early.png
 diffuscope heatmap RUN --concept "a roof" --out roof.png --out roof.exr
 diffuscope heatmap RUN --word circle --preset daam --out daam.npz
+diffuscope heatmap RUN --phrase "red circle" --refine object --out where.png
 diffuscope heatmap RUN --word circle --style heads --steps 12 --out atlas.png
 diffuscope heatmap RUN --selection "steps=0:10 word=circle" --json
 
@@ -87,6 +89,15 @@ def command(
     preset: Annotated[
         Preset, typer.Option("--preset", help="'daam' computes what DAAM does; 'default' has no parameters.")
     ] = Preset.default,
+    refine: Annotated[
+        str | None,
+        typer.Option(
+            "--refine",
+            metavar="NAME",
+            help="Change the map so that it covers its object: 'object', 'edges', 'spread', …, or a preset's file.",
+            show_default=False,
+        ),
+    ] = None,
     weights: options.Weights = None,
     combine: options.Combine = options.Combination.mean,
     reduce: options.Reduce = options.Reduction.sum,
@@ -140,7 +151,22 @@ def command(
     if preset is Preset.daam:
         if weights is not None or size is not None or combine.value != "mean":
             raise typer.BadParameter("--preset daam fixes --weights, --combine and --size: leave them out")
+        if refine is not None:
+            raise typer.BadParameter("--preset daam is a map of its own: leave out --refine")
         heatmap = view.daam(*where)
+    elif refine is not None:
+        if asked.heads != "all" or (weights, size, combine.value, reduce.value) != (
+            None,
+            None,
+            "mean",
+            "sum",
+        ):
+            raise typer.BadParameter(
+                "--refine fixes --heads, --weights, --combine, --reduce and --size: leave them out"
+            )
+        if style in (Style.heads, Style.steps):
+            raise typer.BadParameter(f"--style {style.value} shows maps as they are: leave out --refine")
+        heatmap = refined_map(opened, view, refine, asked.steps, asked.sites)
     else:
         heatmap = view.map(
             *where, reduce=reduce.value, size=read_size(size), weights=weights, combine=combine.value
@@ -178,6 +204,25 @@ def command(
             *(("wrote", str(file)) for file in files),
         ]
     )
+
+
+def refined_map(run: "Run", view: "WordView", name: str, steps: str, sites: str) -> "Heatmap":
+    """A refined map, with steps and sites in place of the refinement's own where they are named.
+
+    Raises:
+        SelectionError: there is none of that name, or it was tuned and keeps its own.
+    """
+    from diffuscope.maps.refinement import named
+
+    how = named(name)
+    if how.model and (steps, sites) != ("all", "all"):
+        raise SelectionError(
+            f"{name!r} was tuned with its own steps and sites: leave out --steps and --sites"
+        )
+    own = replace(
+        how, steps=how.steps if steps == "all" else steps, sites=how.sites if sites == "all" else sites
+    )
+    return run.refined(view, own)
 
 
 def draw(

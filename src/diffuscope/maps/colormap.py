@@ -1,8 +1,8 @@
 """Colours for maps: perceptually uniform tables, and the display scaling that leads to them.
 
 The tables come from the `cmap` package. All that are offered grow in lightness from end to end, so they read in print
-and with colour-blind eyes; none of them is for signed data. Magma is the default: its low end is black, so over a
-picture what was not looked at lies in shadow.
+and with colour-blind eyes; `SIGNED` alone, which is not offered, is for values on both sides of 0. Magma is the
+default: its low end is black, so over a picture what was not looked at lies in shadow.
 
 Scaling happens here and in figures, never in a map: `Heatmap.array` stays a probability.
 """
@@ -20,6 +20,8 @@ from diffuscope.errors import SelectionError
 
 NAMES: tuple[str, ...] = ("magma", "viridis", "cividis", "gray")
 """The colormaps there are; the first is the default everywhere."""
+SIGNED = "vik"
+"""For signed values, its middle (white) at 0. (Crameri 2018.)"""
 
 
 @lru_cache(maxsize=8)
@@ -29,9 +31,10 @@ def colormap(name: str) -> NDArray[np.uint8]:
     Raises:
         SelectionError: there is no colormap of that name.
     """
-    if name not in NAMES:
+    if name not in (*NAMES, SIGNED):
         raise SelectionError(f"there is no colormap {name!r}; choose one of {', '.join(NAMES)}")
-    table = np.round(np.asarray(cmap.Colormap(name).lut(256))[:, :3] * 255).astype(np.uint8)
+    full = f"crameri:{name}" if name == SIGNED else name
+    table = np.round(np.asarray(cmap.Colormap(full).lut(256))[:, :3] * 255).astype(np.uint8)
     table.setflags(write=False)
     return table
 

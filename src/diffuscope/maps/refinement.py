@@ -2,7 +2,9 @@
 
 In this order, each step only where it is asked for:
 
-1. selection: steps, sites with weights, or single heads, other than the map's own;
+1. selection: steps, sites with weights, or single heads, other than the map's own; with `share`, divided by what all
+   words of the prompt get at each patch together: start, end and padding, which take most of the attention and are
+   read for what the whole prompt says, have no part in it then;
 2. `floor`: the map's smallest value is taken off, at first and again after each step below. Every word gets a little
    attention everywhere;
 3. `spread`: the map moves along the run's own self-attention, ``m <- keep m0 + (1 - keep) P m``, so many times, with
@@ -18,7 +20,7 @@ Settings that were tuned belong to the model that they were tuned on: a preset n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,18 +29,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.errors import SelectionError, near_first
+from diffuscope.maps.choosing import kept_text_sites
 from diffuscope.maps.edges import along_edges
 from diffuscope.maps.heatmap import UNIT, Heatmap
-from diffuscope.maps.region_view import ask
+from diffuscope.maps.region_view import ask, kept_self_sites
 from diffuscope.maps.resize import Size, resize
 from diffuscope.maps.self_matrix import self_matrices
+from diffuscope.maps.word_view import WordView
 from diffuscope.selection import Selection
 
 if TYPE_CHECKING:
-    from diffuscope.recording import Recording
+    from diffuscope.recording import Recording, Site
     from diffuscope.run import Run
 
 REFINED = f"refined {UNIT}"
+GRAIN = 0.35
+"""Share of the steps that ``late`` leaves out."""
 PRESETS = Path(__file__).parent / "presets"
 """Presets that ship with the package, one JSON file each."""
 
@@ -60,14 +66,16 @@ class Refinement:
     """How a map is refined. The default does nothing.
 
     Attributes:
-        steps, sites: of the map, as in `Selection`.
+        steps, sites: of the map, as in `Selection`; or ``late``, the kept steps after the first 35%, when the picture
+            has its layout, and ``finest``, the sites of the finest grid: one rule for every model.
         weights: of its sites, as in `maps.weights`; empty for equal ones.
         heads: single heads in place of sites, ``{"cross:up.2.0": [2, 3]}``: the mean over these heads' maps.
+        share: whether the map is the word's share of what all words of the prompt get, patch by patch.
         floor: whether the smallest value is taken off.
         spread: how often the map moves along self-attention.
         keep: share of the map itself in each of these moves, 0 to below 1.
         sharpen: power of the matrix's entries; 1 leaves it as it is.
-        spread_steps, spread_sites: of self-attention.
+        spread_steps, spread_sites: of self-attention; likewise.
         edges: reach of the guided filter as a share of the picture's longer side; 0 for none.
         softness: of the guided filter.
         model: the model that it was tuned on, by its id and the SHA-256 of its denoiser's weights; empty where nothing
@@ -78,6 +86,7 @@ class Refinement:
     sites: str = "all"
     weights: str = ""
     heads: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    share: bool = False
     floor: bool = False
     spread: int = 0
     keep: float = 0.0
@@ -126,6 +135,8 @@ class Refinement:
             said.append(
                 "heads " + " ".join(f"{site}:{'+'.join(map(str, heads))}" for site, heads in self.heads)
             )
+        if self.share:
+            said.append("share of what all words get")
         if self.floor:
             said.append("smallest value taken off")
         if self.spread:
@@ -152,6 +163,7 @@ UNTUNED: dict[str, Refinement] = {
     "spread-sharp": Refinement(floor=True, spread=2, keep=0.5, sharpen=2.0),
     "edges": Refinement(floor=True, edges=1 / 8),
     "spread-edges": Refinement(floor=True, spread=2, keep=0.5, sharpen=2.0, edges=1 / 8),
+    "object": Refinement(steps="late", sites="finest", floor=True, edges=1 / 4),
 }
 """Refinements that any model may use: their few numbers are the same for all."""
 
@@ -211,15 +223,18 @@ def refined(view: Mapped, how: Refinement | str, *, size: Size | None = None) ->
             f"alone; this run was drawn by {run.manifest.model.id!r}"
             + (" with other weights" if run.manifest.model.id == chosen.model.split(" ")[0] else "")
         )
-    base = _base(view, chosen)
+    exact = _resolved(run, chosen)
+    base = _base(view, exact)
     plane = base.array.astype(np.float64)
+    if chosen.share:
+        plane = _shared(view, plane, exact)
 
     def floored(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return values - values.min() if chosen.floor else values
 
     plane = floored(plane)
     if chosen.spread:
-        plane = floored(_spread(run, plane, chosen))
+        plane = floored(_spread(run, plane, exact))
     if chosen.edges:
         plane = floored(along_edges(plane, run.image, chosen.edges, chosen.softness))
     if size is not None:
@@ -230,6 +245,43 @@ def refined(view: Mapped, how: Refinement | str, *, size: Size | None = None) ->
         unit=base.unit if chosen == Refinement() else REFINED,
         aggregation=f"{base.aggregation} Refined: {chosen}." if chosen != Refinement() else base.aggregation,
     )
+
+
+def _resolved(run: Run, how: Refinement) -> Refinement:
+    """The refinement with steps and sites of this run for ``late`` and ``finest``."""
+    late = late_steps(run)
+    return replace(
+        how,
+        steps=late if how.steps == "late" else how.steps,
+        sites=finest_words(run) if how.sites == "finest" else how.sites,
+        spread_steps=late if how.spread_steps == "late" else how.spread_steps,
+        spread_sites=finest_self(run) if how.spread and how.spread_sites == "finest" else how.spread_sites,
+    )
+
+
+def late_steps(run: Run) -> str:
+    """The late ones of the steps whose attention was kept, as `Selection.steps`."""
+    kept = run.recording.attended_steps
+    late = kept[round(GRAIN * len(kept)) :]
+    if not late:
+        return "all"
+    together = late[-1] - late[0] == len(late) - 1
+    return f"{late[0]}:{late[-1] + 1}" if together else ",".join(map(str, late))
+
+
+def finest_words(run: Run) -> str:
+    """Sites with words whose grid is the finest, as `Selection.sites`."""
+    return _finest(kept_text_sites(run.recording))
+
+
+def finest_self(run: Run) -> str:
+    """Self-attention sites whose grid is the finest, as `Selection.sites`. Raises NotKeptError where none was kept."""
+    return _finest(kept_self_sites(run.recording))
+
+
+def _finest(sites: Sequence[Site]) -> str:
+    most = max(site.grid[0] * site.grid[1] for site in sites)
+    return ",".join(site.name for site in sites if site.grid[0] * site.grid[1] == most)
 
 
 def _base(view: Mapped, how: Refinement) -> Heatmap:
@@ -248,6 +300,25 @@ def _base(view: Mapped, how: Refinement) -> Heatmap:
         selection=replace(first.selection, sites=chosen.sites, heads="all"),
         aggregation=f"Mean over {sum(count for _, count in maps)} heads of {len(maps)} sites, then over steps.",
     )
+
+
+def _shared(view: Mapped, plane: NDArray[np.float64], how: Refinement) -> NDArray[np.float64]:
+    """The plane over that of all words together; 0 where they get nothing.
+
+    Raises:
+        SelectionError: what is mapped is no word of the prompt.
+    """
+    if not isinstance(view, WordView) or not view.term.words:
+        raise SelectionError(
+            f"only words of the prompt have a share of what its words get, and {view.label!r} is none"
+        )
+    whole = view.run.phrase([word.label for word in view.run.words])
+    if set(whole.tokens) <= set(view.tokens):
+        raise SelectionError(
+            f"{view.label!r} is the whole prompt: there is no other word that it could share with"
+        )
+    total = _base(whole, how).array.astype(np.float64)
+    return np.divide(plane, total, out=np.zeros_like(plane), where=total > 0)
 
 
 def _spread(run: Run, plane: NDArray[np.float64], how: Refinement) -> NDArray[np.float64]:

@@ -12,7 +12,8 @@ At joint sites, whose sequence holds text too, the softmax runs over all keys, a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -57,9 +58,10 @@ class SelfAttention:
     """
 
     def __init__(self, recording: Recording, budget: int = 64 * 2**20) -> None:
-        """`budget`: bytes of computed log-sum-exps that are kept in memory."""
+        """`budget`: bytes of computed log-sum-exps that are kept in memory, and as many of matrices."""
         self.recording = recording
         self._computed: OrderedDict[tuple[str, int, int], NDArray[np.float64]] = OrderedDict()
+        self._matrices: OrderedDict[tuple[str, ...], Floats] = OrderedDict()
         self._budget = budget
 
     def of_region(
@@ -138,6 +140,23 @@ class SelfAttention:
             )
         total /= np.float32(len(places))
         return total
+
+    def held(self, key: tuple[str, ...], make: Callable[[], Floats]) -> Floats:
+        """A mean of matrices by what it is the mean of, made where it is not in memory. What was asked last stays
+        there, read-only, up to the budget; what is larger is not kept."""
+        found = self._matrices.get(key)
+        if found is None:
+            found = make()
+            if found.nbytes > self._budget:
+                return found
+            found = found.view()
+            found.setflags(write=False)
+        with suppress(KeyError):  # Another thread made room.
+            self._matrices[key] = found
+            self._matrices.move_to_end(key)
+            while sum(each.nbytes for each in list(self._matrices.values())) > self._budget:
+                self._matrices.popitem(last=False)
+        return found
 
     def looks_at(
         self,

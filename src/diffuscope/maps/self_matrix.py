@@ -2,13 +2,14 @@
 
 What needs every patch's attention (diffused maps, segmentation, refinement) starts from here. Single regions do not:
 they cost only their own rows or columns (`maps.self_attention`). At 64x64 cells a matrix takes 64 MiB and a step of a
-site some seconds, so what was computed is kept in the run's cache.
+site some seconds, so what was computed is kept in the run's cache, and what was asked last in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -101,18 +102,27 @@ def self_matrices(attention: SelfAttention, asked: Asked) -> SelfMatrices:
             "heads": " ".join(f"{name}:{','.join(map(str, asked.heads[name]))}" for name in names),
             "steps": " ".join(map(str, asked.steps)),
         }
-        kept = cache.read("self-matrix", key)
-        if kept is None:
-            cells = grid[0] * grid[1]
-            total = np.zeros((cells, cells), np.float32)
-            for step in asked.steps:
-                for name, weight in zip(names, weights, strict=True):
-                    part = attention.matrix(name, step, heads=asked.heads[name])
-                    total += part if weight == 1 else part * np.float32(weight)
-                attention.recording.let_go(step)
-            kept = {"matrix": total / np.float32(sum(weights) * len(asked.steps))}
-            # Small ones are computed as fast as they are read.
-            if cells >= 32 * 32:
-                cache.write("self-matrix", key, kept)
-        found[grid] = np.asarray(kept["matrix"], np.float32)
+        found[grid] = attention.held(
+            tuple(key.values()), partial(_mean, attention, asked, grid, names, key, cache)
+        )
     return SelfMatrices(found, shares)
+
+
+def _mean(
+    attention: SelfAttention, asked: Asked, grid: Size, names: list[str], key: dict[str, str], cache: RunCache
+) -> Floats:
+    """The matrix of one grid, from the run's cache or computed."""
+    kept = cache.read("self-matrix", key)
+    if kept is None:
+        cells, weights = grid[0] * grid[1], [asked.weights.by_site[name] for name in names]
+        total = np.zeros((cells, cells), np.float32)
+        for step in asked.steps:
+            for name, weight in zip(names, weights, strict=True):
+                part = attention.matrix(name, step, heads=asked.heads[name])
+                total += part if weight == 1 else part * np.float32(weight)
+            attention.recording.let_go(step)
+        kept = {"matrix": total / np.float32(sum(weights) * len(asked.steps))}
+        # Small ones are computed as fast as they are read.
+        if cells >= 32 * 32:
+            cache.write("self-matrix", key, kept)
+    return np.asarray(kept["matrix"], np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from diffuscope.analysis.objects.segmentation_accuracy import coverage
 from diffuscope.errors import InputError
 from diffuscope.maps.choosing import grid_of
-from diffuscope.maps.refinement import UNTUNED, Refinement
+from diffuscope.maps.refinement import GRAIN, UNTUNED, Refinement, finest_self, finest_words, late_steps
 from diffuscope.maps.resize import Size
 from diffuscope.run import RegionView, Run
 from diffuscope.studies.map_accuracy.samples import Sample, Target
@@ -28,8 +28,8 @@ CEILING, DAAM, DAAM_PHRASE, DEFAULT, PHRASE = (
 )
 PHASES = {"noise": (0.0, 0.2), "structure": (0.2, 0.6), "detail": (0.6, 1.0)}
 """The 20/40/40 of docs and seeds: steps 1 to 10, 11 to 30, 31 to 50 of 50."""
-GRAIN = 0.35
-"""Where `late` begins: the steps after this share."""
+EDGES = 1 / 8
+"""Reach of the guided filter, as in `maps.refinement.UNTUNED`."""
 
 
 @dataclass(frozen=True)
@@ -100,47 +100,34 @@ def step_ranges(steps: int) -> dict[str, str]:
     return {name: f"{low}:{high}" for name, (low, high) in ranges.items() if high > low}
 
 
-def finest_words(run: Run) -> str:
-    """Sites with words whose grid is the finest, as `Selection.sites`."""
-    kept = set(run.manifest.keep.sites)
-    words = [site for site in run.manifest.sites if site.kind != "self" and site.name in kept]
-    most = max(site.grid[0] * site.grid[1] for site in words)
-    return ",".join(site.name for site in words if site.grid[0] * site.grid[1] == most)
-
-
-def finest_self(run: Run) -> str:
-    """Self-attention sites whose grid is the finest, as `Selection.sites`."""
-    kept = set(run.manifest.keep.sites)
-    there = [site for site in run.manifest.sites if site.kind != "cross" and site.name in kept]
-    most = max(site.grid[0] * site.grid[1] for site in there)
-    return ",".join(site.name for site in there if site.grid[0] * site.grid[1] == most)
-
-
 def refinements(run: Run) -> list[Method]:
-    """Every refinement by itself, then together."""
-    found = [Method("refined", f"{name}, phrase", partial(_refined, how)) for name, how in UNTUNED.items()]
-    late, fine = step_ranges(len(run.manifest.steps)).get("late", "all"), finest_words(run)
+    """Every refinement by itself, then together: of the phrase, and where it says so of the noun alone."""
+    late, fine = late_steps(run), finest_words(run)
     self_fine = finest_self(run) if run.manifest.keep.level == "qk" else "all"
     at = Refinement(steps=late, sites=fine, floor=True)
-    combined = {
-        "finest grid, late steps, floor": at,
-        "finest grid, late steps, edges": Refinement(steps=late, sites=fine, floor=True, edges=1 / 8),
-        "finest grid, late steps, spread": Refinement(
-            steps=late, sites=fine, floor=True, spread=2, keep=0.5, sharpen=2.0, spread_sites=self_fine
-        ),
-        "finest grid, late steps, spread, edges": Refinement(
-            steps=late,
-            sites=fine,
-            floor=True,
-            spread=2,
-            keep=0.5,
-            sharpen=2.0,
-            spread_sites=self_fine,
-            edges=1 / 8,
-        ),
+    spread = replace(at, spread=2, keep=0.5, sharpen=2.0, spread_sites=self_fine)
+    place = "finest grid, late steps"
+    found = {
+        # "object" is one of those below.
+        **{name: how for name, how in UNTUNED.items() if name != "object"},
+        "share": Refinement(share=True, floor=True),
+        "share, edges": Refinement(share=True, floor=True, edges=EDGES),
+        "late steps, edges": Refinement(steps=late, floor=True, edges=EDGES),
+        "finest grid, edges": Refinement(sites=fine, floor=True, edges=EDGES),
+        f"{place}, floor": at,
+        f"{place}, share": replace(at, share=True),
+        f"{place}, edges": replace(at, edges=EDGES),
+        f"{place}, edges of half the reach": replace(at, edges=EDGES / 2),
+        f"{place}, edges of twice the reach": UNTUNED["object"],
+        f"{place}, share, edges": replace(at, share=True, edges=EDGES),
+        f"{place}, spread": spread,
+        f"{place}, spread, edges": replace(spread, edges=EDGES),
+        f"{place}, share, spread, edges": replace(spread, share=True, edges=EDGES),
     }
-    return found + [
-        Method("refined", f"{name}, phrase", partial(_refined, how)) for name, how in combined.items()
+    words = {name: found[name] for name in (f"{place}, edges", f"{place}, share, edges")}
+    return [
+        *[Method("refined", f"{name}, phrase", partial(_refined, how)) for name, how in found.items()],
+        *[Method("refined", f"{name}, word", partial(_refined_word, how)) for name, how in words.items()],
     ]
 
 
@@ -159,7 +146,7 @@ def _self_maps(sites: list[Any]) -> list[Method]:
                 )
             )
     found.append(Method("self", "click at the centre, diffused, finest grid", partial(_diffused, fine)))
-    how = Refinement(sites=fine, floor=True, edges=1 / 8)
+    how = Refinement(sites=fine, floor=True, edges=EDGES)
     found.append(Method("self", "click at the centre, to, finest grid, edges", partial(_refined_click, how)))
     found.append(Method("self", "part that the centre lies in", _part))
     return found
@@ -177,11 +164,16 @@ def _refined(how: Refinement, sample: Sample, target: Target) -> Plane:
     return sample.run.refined(target.phrase, how).array
 
 
+def _refined_word(how: Refinement, sample: Sample, target: Target) -> Plane:
+    return sample.run.refined(target.word, how).array
+
+
 def _self(
     region: Callable[[Sample, Target], RegionView], options: dict[str, Any], sample: Sample, target: Target
 ) -> Plane:
-    # Nobody looks nowhere: the smallest value is taken off, as the thresholds are shares of the largest.
-    values = region(sample, target).map(**options).array
+    # Nobody looks nowhere: the smallest value is taken off, as the thresholds are shares of the largest. Diffused no
+    # times it is the region's own map, from matrices that all regions of the picture share.
+    values = region(sample, target).diffused(iterations=0, **options).array
     return np.asarray(values - values.min())
 
 
@@ -195,7 +187,7 @@ def _refined_click(how: Refinement, sample: Sample, target: Target) -> Plane:
 
 
 def _part(sample: Sample, target: Target) -> Plane:
-    parts = sample.run.parts()
+    parts = sample.parts
     x, y = centre(target.mask)
     height, width = parts.labels.shape
     here = parts.labels[y * height // target.mask.shape[0], x * width // target.mask.shape[1]]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from diffuscope.errors import InputError, PromptError, RunNotFoundError, UnknownWordError
 from diffuscope.maps.geometry import read_contours
-from diffuscope.run import Run
+from diffuscope.run import Parts, Run
 from diffuscope.scenes import read, standard_prompts
 
 if TYPE_CHECKING:
@@ -43,62 +44,93 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A run and the objects in its picture. `lens` is the model that drew it, where it is loaded."""
+    """A run and the objects in its picture.
+
+    Attributes:
+        run, targets: the recording, and what is to be found in its picture.
+        picture: its number.
+        group: number of its prompt, or of its picture where prompts have none: what stays together when pictures are
+            parted in halves.
+        missing: things that the prompt names and no mask shows, or that stand twice.
+        lens: the model that drew it, where it is loaded.
+    """
 
     run: Run
     targets: tuple[Target, ...]
     picture: int
+    group: int
+    missing: int = 0
     lens: Lens | None = None
 
+    @cached_property
+    def parts(self) -> Parts:
+        """The picture in parts, which all of its objects share."""
+        return self.run.parts()
 
-@dataclass
-class Counts:
-    """What was looked at on the way.
+
+@dataclass(frozen=True)
+class Order:
+    """A picture to be drawn.
 
     Attributes:
-        pictures: drawn or read.
-        missing: things that the prompt names and no mask shows.
+        picture: its number.
+        group: number of its prompt.
+        prompt, seed: what is drawn.
+        things: how many the prompt names.
     """
 
-    pictures: int = 0
-    missing: int = 0
+    picture: int
+    group: int
+    prompt: str
+    seed: int
+    things: int
 
 
 OnPicture = Callable[[int, int], None]
 
 
-def scenes(
-    lens: Lens,
-    prompts: int,
-    seeds: int,
-    steps: int | None,
-    counts: Counts,
-    on_picture: OnPicture | None = None,
-) -> Iterator[Sample]:
-    """Held-out prompts of the drawn world, each drawn with several seeds; the judge's masks are the truth.
+def orders(prompts: int, seeds: int) -> list[Order]:
+    """Held-out prompts of the drawn world, each with several seeds.
 
-    Each run is removed once the next is asked for. Things whose noun the prompt or the picture has twice are left out:
-    nobody could say which is meant.
+    Raises:
+        PromptError: too few to say anything.
     """
-    picture = 0
-    for prompt in standard_prompts(prompts):
-        for seed in range(seeds):
-            with TemporaryDirectory(prefix="diffuscope-maps-") as folder:
-                run = lens.record(prompt.text, seed=seed, steps=steps, keep="qk", out=folder, previews=False)
+    if prompts < 2 or seeds < 1:
+        raise PromptError("an evaluation needs at least 2 prompts (one half chooses thresholds) and 1 seed")
+    return [
+        Order(group * seeds + seed, group, prompt.text, seed, len(prompt.description.things))
+        for group, prompt in enumerate(standard_prompts(prompts))
+        for seed in range(seeds)
+    ]
+
+
+def scenes(
+    lens: Lens, asked: Sequence[Order], steps: int | None = None, *, batch: int = 6
+) -> Iterator[Sample]:
+    """Draw pictures of the drawn world, `batch` of them together; the judge's masks are the truth.
+
+    Runs are removed once the next batch is asked for. Things whose noun the prompt or the picture has twice are left
+    out: nobody could say which is meant.
+    """
+    from diffuscope.engine.many import record_many
+
+    settings = {} if steps is None else {"steps": steps}
+    for begin in range(0, len(asked), batch):
+        part = asked[begin : begin + batch]
+        with TemporaryDirectory(prefix="diffuscope-maps-") as folder:
+            pairs = [(each.prompt, each.seed) for each in part]
+            runs = record_many(lens, pairs, settings, "qk", folder, previews=False)
+            for order, run in zip(part, runs, strict=True):
                 found = [each for each in read(run.image).objects if each.noun is not None]
                 nouns = [str(each.noun) for each in found]
-                targets = [
+                targets = tuple(
                     target
                     for each, noun in zip(found, nouns, strict=True)
                     if nouns.count(noun) == 1
                     and (target := _target(run, noun, each.colour, each.mask)) is not None
-                ]
-                counts.pictures += 1
-                counts.missing += max(0, len(prompt.description.things) - len(targets))
-                yield Sample(run, tuple(targets), picture, lens)
-            picture += 1
-            if on_picture is not None:
-                on_picture(picture, prompts * seeds)
+                )
+                missing = max(0, order.things - len(targets))
+                yield Sample(run, targets, order.picture, order.group, missing, lens)
 
 
 def _target(run: Run, noun: str, colour: str | None, mask: Mask) -> Target | None:
@@ -112,7 +144,7 @@ def _target(run: Run, noun: str, colour: str | None, mask: Mask) -> Target | Non
     return Target(noun, noun, phrase, np.asarray(mask, bool))
 
 
-def coco_folder(folder: Path, counts: Counts, on_picture: OnPicture | None = None) -> Iterator[Sample]:
+def coco_folder(folder: Path, on_picture: OnPicture | None = None) -> Iterator[Sample]:
     """Recorded runs with masks in COCO's form: ``annotations.json`` beside them.
 
     ``images``: ``id``, ``file_name`` (``RUN/image.png``, relative to the folder), or ``run`` (the run's folder).
@@ -149,7 +181,7 @@ def coco_folder(folder: Path, counts: Counts, on_picture: OnPicture | None = Non
             mask = _mask(note, (sampling.height, sampling.width), path.parent)
             phrase = str(note.get("phrase", name))
             merged[name] = (phrase, mask | merged[name][1]) if name in merged else (phrase, mask)
-        targets = []
+        targets, missing = [], 0
         for name, (phrase, mask) in merged.items():
             try:
                 word, whole = run.word(name).label, run.phrase(phrase).label
@@ -158,9 +190,8 @@ def coco_folder(folder: Path, counts: Counts, on_picture: OnPicture | None = Non
             if word and mask.any():
                 targets.append(Target(name, word, whole, mask))
             else:
-                counts.missing += 1
-        counts.pictures += 1
-        yield Sample(run, tuple(targets), picture)
+                missing += 1
+        yield Sample(run, tuple(targets), picture, picture, missing)
         if on_picture is not None:
             on_picture(picture + 1, len(images))
 
@@ -178,7 +209,8 @@ def _mask(note: dict[str, Any], size: tuple[int, int], folder: Path) -> Mask:
             for flat in note["segmentation"]:
                 ring = read_contours(np.reshape(flat, (-1, 2)).tolist())[0][0]
                 ImageDraw.Draw(sheet).polygon([tuple(point) for point in ring], fill=1)
-            found = np.asarray(sheet)
+            # Bytes of an array of a two-level picture are 255, which is no boolean.
+            found = np.asarray(sheet.convert("L")) > 0
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(
             f"annotation {note.get('id')} of image {note.get('image_id')} has no mask: {error}"
@@ -213,9 +245,3 @@ def _from_rle(told: dict[str, Any]) -> Mask:
     if len(flat) != height * width:
         raise ValueError(f"its run lengths are {len(flat)} pixels and not {height}x{width}")
     return flat.reshape(width, height).T
-
-
-def checked_prompt_count(number: int, seeds: int) -> None:
-    """Raises PromptError where nothing would be drawn."""
-    if number < 2 or seeds < 1:
-        raise PromptError("an evaluation needs at least 2 prompts (one half chooses thresholds) and 1 seed")

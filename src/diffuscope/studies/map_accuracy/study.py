@@ -1,6 +1,6 @@
 """Every method on every object, and what it comes to.
 
-Half of the pictures choose (thresholds, single heads, how much is spread); all numbers are those of the other half.
+Half of the prompts choose (thresholds, single heads, how much is spread); all numbers are those of the other half.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from diffuscope.analysis.objects.segmentation_accuracy import (
     DAAM_SHARE,
@@ -23,13 +22,12 @@ from diffuscope.analysis.objects.segmentation_accuracy import (
     outcome,
 )
 from diffuscope.errors import InputError
-from diffuscope.maps.refinement import Refinement, model_of
-from diffuscope.run import Run
-from diffuscope.studies.map_accuracy.methods import CEILING, DAAM, Method, methods
-from diffuscope.studies.map_accuracy.samples import Sample, Target
-from diffuscope.studies.map_accuracy.tuning import Tuning
+from diffuscope.maps.refinement import Refinement
+from diffuscope.studies.map_accuracy.methods import CEILING, DAAM, DAAM_PHRASE
+from diffuscope.studies.map_accuracy.scores import PictureScores
+from diffuscope.studies.map_accuracy.tuning import choose
 
-TUNED = "tuned preset, phrase"
+TUNED, BARE = "tuned preset, phrase", "tuned preset without the picture's edges, phrase"
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,10 @@ class Row:
         accuracy: pixel accuracy there.
         ap: average precision.
         share: `best` as a share of the ceiling's.
-        ahead: `best` less that of the DAAM preset, object by object.
+        ahead: `best` less that of the DAAM preset's word, object by object.
+        ahead_phrase: `best` less that of the DAAM preset's phrase.
+        coloured: `best` of the objects that have a phrase, and not a noun alone; NaN where there is none.
+        tuning: `best` on the half that choices are made on: what methods may be chosen by.
         none: objects that got no prediction.
     """
 
@@ -57,7 +58,27 @@ class Row:
     ap: Estimate
     share: float
     ahead: Estimate
+    ahead_phrase: Estimate
+    coloured: Estimate
+    tuning: float
     none: int
+
+
+@dataclass(frozen=True)
+class Control:
+    """Whether the best general map is that of its thing, and not of any thing: in reported pictures of several things,
+    the first one's map against its own mask and against the next one's, at the threshold of the table.
+
+    Attributes:
+        pictures: so many.
+        own, other: mean IoU with either mask.
+        right: pictures in which its own is the larger.
+    """
+
+    pictures: int
+    own: Estimate
+    other: Estimate
+    right: int
 
 
 @dataclass
@@ -66,22 +87,32 @@ class Findings:
 
     Attributes:
         rows: the table, in the order of `methods`, the tuned preset last.
-        pictures, objects, classes: numbers in the reported half.
-        tuned_on: pictures and objects that choices were made on.
-        missing: things that were named and not found in the pictures.
-        model: what drew them.
+        prompts, pictures, objects, classes: numbers in the reported half; pictures are those with objects.
+        coloured: objects of the reported half that have a phrase, and not a noun alone.
+        tuned_on: prompts, pictures and objects that choices were made on.
+        missing: things that were named and not found in the pictures, or stand twice.
+        looked_at: pictures in all.
+        model: what drew them, by its id and the SHA-256 of its denoiser's weights.
+        general: name of the refinement of phrases, with the same numbers for every model, that is best on the half that
+            choices are made on. Its row is of the other half.
+        control: of that refinement; None where no reported picture shows several things.
         preset: what was tuned.
         seconds: it took.
     """
 
     rows: list[Row] = field(default_factory=list)
+    prompts: int = 0
     pictures: int = 0
     objects: int = 0
+    coloured: int = 0
     classes: int = 0
-    tuned_on: tuple[int, int] = (0, 0)
+    tuned_on: tuple[int, int, int] = (0, 0, 0)
     missing: int = 0
+    looked_at: int = 0
     model: str = ""
     steps: int = 0
+    general: str = ""
+    control: Control | None = None
     preset: Refinement | None = None
     seconds: float = 0.0
 
@@ -94,147 +125,184 @@ class Findings:
         return asdict(self)
 
 
-@dataclass(eq=False)
-class Example:
-    """Maps of one object, for the figure: name to ``[y, x]``."""
-
-    image: Image.Image
-    prompt: str
-    target: Target
-    maps: dict[str, NDArray[np.floating]]
-
-
 class Study:
-    """Collects outcomes, sample by sample, so that no run need stay on disk.
+    """Collects pictures' scores."""
 
-    Attributes:
-        example: the first object with a phrase, in a reported picture of several objects; for the figure.
-    """
+    def __init__(self) -> None:
+        self._pictures: list[PictureScores] = []
+        self._seen: list[PictureScores] = []
 
-    def __init__(self, *, tune: bool = True) -> None:
-        """`tune`: whether single heads are scored and a preset is made of them."""
-        self.example: Example | None = None
-        self._methods: list[Method] = []
-        self._scores: dict[str, list[Outcome]] = {}
-        self._none: dict[str, list[bool]] = {}
-        self._classes: list[str] = []
-        self._pictures: list[int] = []
-        self._sites: tuple[str, ...] = ()
-        self._tuning = Tuning() if tune else None
-        self._model, self._steps = "", 0
-
-    def add(self, samples: Iterable[Sample]) -> None:
-        """Score every object of some samples.
+    def add(self, scores: Iterable[PictureScores]) -> None:
+        """Take the scores of some pictures.
 
         Raises:
-            InputError: the runs are not of one model, or differ in their steps or in what was kept.
+            InputError: they are not of one model, or differ in their steps or in what was kept.
         """
-        for sample in samples:
-            if sample.targets:
-                self._begin(sample)
-            for target in sample.targets:
-                self._score(sample, target)
+        for each in scores:
+            self._seen.append(each)
+            if not each.objects:
+                continue
+            first = self._pictures[0] if self._pictures else each
+            if (each.model, each.steps, each.kept) != (first.model, first.steps, first.kept):
+                raise InputError(
+                    f"picture {each.picture} is of another model, number of steps or keep level than those before it; "
+                    "evaluate them apart"
+                )
+            if each.methods != first.methods:
+                raise InputError(
+                    f"picture {each.picture} was scored with other methods, by another release or without the model; "
+                    "name another folder"
+                )
+            self._pictures.append(each)
 
-    def _begin(self, sample: Sample) -> None:
-        manifest = sample.run.manifest
-        shape = (
-            model_of(sample.run.recording),
-            str(len(manifest.steps)),
-            manifest.keep.level,
-            *sorted(manifest.keep.sites),
-        )
-        if not self._sites:
-            self._sites = shape
-            self._methods = methods(sample.run, concepts=sample.lens is not None)
-            self._model, self._steps = manifest.model.id, len(manifest.steps)
-        elif shape != self._sites:
-            raise InputError(
-                f"run {sample.run.id} is of another model, number of steps or keep level than those before it; "
-                "evaluate them apart"
-            )
+    @property
+    def examples(self) -> list[PictureScores]:
+        """Reported pictures whose first object has a phrase, those of several objects first: for the figure."""
+        fit = [
+            each
+            for each in self._pictures
+            if each.group % 2 and each.objects[0].phrase != each.objects[0].word
+        ]
+        return sorted(fit, key=lambda each: (len(each.objects) < 2, each.picture))
 
-    def _score(self, sample: Sample, target: Target) -> None:
-        shown: dict[str, NDArray[np.floating]] = {}
-        for method in self._methods:
-            values = method(sample, target)
-            self._scores.setdefault(method.name, []).append(outcome(values, target.mask))
-            self._none.setdefault(method.name, []).append(values is None)
-            if values is not None and method.group in ("words", "refined"):
-                shown[method.name] = values
-        self._classes.append(target.category)
-        self._pictures.append(sample.picture)
-        if self._tuning is not None:
-            self._tuning.add(sample, target)
-        reported = bool(len(dict.fromkeys(self._pictures)) % 2 == 0)
-        if self.example is None and len(sample.targets) > 1 and reported and target.phrase != target.word:
-            self.example = Example(_picture(sample.run), sample.run.prompt, target, shown)
-
-    def findings(self, missing: int = 0, seconds: float = 0.0) -> Findings:
+    def findings(self, seconds: float = 0.0) -> Findings:
         """The table.
 
         Raises:
-            InputError: there are fewer than two pictures with objects.
+            InputError: one of the halves shows nothing that was asked for.
         """
-        if len(set(self._pictures)) < 2:
+        pictures = sorted(self._pictures, key=lambda each: each.picture)
+        seen = [(each, at) for each in pictures for at in range(len(each.objects))]
+        objects = Objects(
+            [each.objects[at].category for each, at in seen],
+            [each.picture for each, _ in seen],
+            groups=[each.group for each, _ in seen],
+        )
+        if objects.tuning.all() or not objects.tuning.any():
             raise InputError(
-                "fewer than two pictures show an object that was asked for, so nothing can be said; draw more"
+                "one half of the pictures shows no object that was asked for, so nothing can be said; draw more"
             )
-        objects = Objects(self._classes, self._pictures)
-        scores = dict(self._scores)
-        groups = {method.name: method.group for method in self._methods}
+        names = [name for name, _ in pictures[0].methods]
+        groups = dict(pictures[0].methods)
+        tables = {name: _Scores.of(objects, pictures, index) for index, name in enumerate(names)}
         preset = None
-        if self._tuning is not None:
-            preset, tuned = self._tuning.choose(objects, self._model_text)
-            scores[TUNED], self._none[TUNED], groups[TUNED] = tuned, [False] * len(tuned), "refined"
+        material = [each.material for each in pictures]
+        if None not in material:
+            tuned, bare = choose([each for each in material if each], objects, pictures[0].model)
+            preset = tuned.preset
+            for name, chosen in ((TUNED, tuned), (BARE, bare)):
+                tables[name] = _Scores.made(objects, chosen.outcomes)
+                groups[name] = "tuned"
         reported = ~objects.tuning
-        tables = {
-            name: _Scores(objects, found) for name, found in scores.items() if not all(self._none[name])
-        }
-        daam, ceiling = tables[DAAM], tables[CEILING]
+        ceiling = objects.mean(tables[CEILING].at_best, reported)
+        coloured = np.array([each.objects[at].phrase != each.objects[at].word for each, at in seen])
         rows = [
-            Row(
-                groups[name],
-                name,
-                objects.estimate(table.at_daam),
-                objects.estimate(table.at_best),
-                SHARES[table.best],
-                objects.estimate(table.accuracy),
-                objects.estimate(table.ap),
-                objects.mean(table.at_best, reported) / objects.mean(ceiling.at_best, reported),
-                objects.estimate(table.at_best - daam.at_best),
-                int(np.sum(np.array(self._none[name])[reported])),
-            )
+            self._row(objects, groups[name], name, table, tables, ceiling, coloured)
             for name, table in tables.items()
+            if not table.none.all()
         ]
+        alone = [name for name in names if name.endswith(", word")]
+        general = max(
+            (row for row in rows if row.group == "refined" and row.name not in alone),
+            key=lambda row: row.tuning,
+        )
         return Findings(
             rows,
+            len(set(objects.groups[reported])),
             len(set(objects.pictures[reported])),
             int(reported.sum()),
+            int(coloured[reported].sum()),
             len(set(objects.classes[reported])),
-            (len(set(objects.pictures[~reported])), int((~reported).sum())),
-            missing,
-            self._model,
-            self._steps,
+            (
+                len(set(objects.groups[~reported])),
+                len(set(objects.pictures[~reported])),
+                int((~reported).sum()),
+            ),
+            sum(each.missing for each in self._seen),
+            len(self._seen),
+            pictures[0].model,
+            pictures[0].steps,
+            general.name,
+            _control(pictures, general),
             preset,
             seconds,
         )
 
-    @property
-    def _model_text(self) -> str:
-        return self._sites[0]
+    @staticmethod
+    def _row(
+        objects: Objects,
+        group: str,
+        name: str,
+        table: _Scores,
+        tables: dict[str, _Scores],
+        ceiling: float,
+        coloured: NDArray[np.bool_],
+    ) -> Row:
+        reported = ~objects.tuning
+        ahead = [objects.estimate(table.at_best - tables[other].at_best) for other in (DAAM, DAAM_PHRASE)]
+        return Row(
+            group,
+            name,
+            objects.estimate(table.at_daam),
+            objects.estimate(table.at_best),
+            SHARES[table.best],
+            objects.estimate(table.accuracy),
+            objects.estimate(table.ap),
+            objects.mean(table.at_best, reported) / ceiling,
+            ahead[0],
+            ahead[1],
+            objects.estimate(table.at_best, reported & coloured),
+            objects.mean(table.at_best, objects.tuning),
+            int(table.none[reported].sum()),
+        )
+
+
+def _control(pictures: list[PictureScores], row: Row) -> Control | None:
+    at = SHARES.index(row.threshold)
+    several = [
+        (each, each.material, each.shown[row.name])
+        for each in pictures
+        if each.group % 2 and len(each.objects) > 1 and each.material is not None and row.name in each.shown
+    ]
+    if not several:
+        return None
+    own = np.array([outcome(values, material.masks[0]).iou[at] for _, material, values in several])
+    other = np.array([outcome(values, material.masks[1]).iou[at] for _, material, values in several])
+    numbers = [each.picture for each, _, _ in several]
+    together = Objects([""] * len(several), numbers, groups=[each.group for each, _, _ in several])
+    every = np.ones(len(several), bool)
+    means = [together.estimate(values, every) for values in (own, other)]
+    return Control(len(several), means[0], means[1], int((own > other).sum()))
 
 
 class _Scores:
     """One method's outcomes as arrays over objects, with the threshold that its tuning half chose."""
 
-    def __init__(self, objects: Objects, found: list[Outcome]) -> None:
-        iou = np.stack([each.iou for each in found])
+    def __init__(
+        self,
+        objects: Objects,
+        iou: NDArray[np.float64],
+        accuracy: NDArray[np.float64],
+        ap: NDArray[np.float64],
+        none: NDArray[np.bool_],
+    ) -> None:
         self.best = best_share(objects, iou)
         self.at_daam = iou[:, SHARES.index(DAAM_SHARE)]
         self.at_best = iou[:, self.best]
-        self.accuracy = np.array([each.accuracy[self.best] for each in found])
-        self.ap = np.array([each.ap for each in found])
+        self.accuracy = accuracy[:, self.best]
+        self.ap, self.none = ap, none
 
+    @classmethod
+    def made(cls, objects: Objects, found: list[Outcome]) -> _Scores:
+        """Those of outcomes."""
+        iou, accuracy = np.stack([each.iou for each in found]), np.stack([each.accuracy for each in found])
+        return cls(objects, iou, accuracy, np.array([each.ap for each in found]), np.zeros(len(found), bool))
 
-def _picture(run: Run) -> Image.Image:
-    return run.image
+    @classmethod
+    def of(cls, objects: Objects, pictures: list[PictureScores], method: int) -> _Scores:
+        """Those of one method, by its place."""
+        together = [
+            np.concatenate([getattr(each, name)[method] for each in pictures])
+            for name in ("iou", "accuracy", "ap", "none")
+        ]
+        return cls(objects, together[0], together[1], together[2], together[3])
