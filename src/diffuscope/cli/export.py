@@ -15,6 +15,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
 diffuscope export RUN --site site
 diffuscope export RUN EDITED_RUN --site site --heads
+diffuscope export RUN --site site --atlas
 python -m http.server --directory site"""
 
 
@@ -31,6 +32,9 @@ def command(
     heads: Annotated[
         bool, typer.Option("--heads", metavar="", help="Maps of single heads too: many times as large.")
     ] = False,
+    atlas: Annotated[
+        bool, typer.Option("--atlas", metavar="", help="The head atlas too: every head in few bytes.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Write runs as a web site of plain files: it opens from any static host, and needs no server and no install.
@@ -46,7 +50,9 @@ def command(
             raise MissingExtraError("diffuscope export", "server") from error
         raise
     with progress_bar("writing", unit="files") as on_file:
-        made = export_site([run_folder(each) for each in run], site, heads=heads, progress=on_file)
+        made = export_site(
+            [run_folder(each) for each in run], site, heads=heads, atlas=atlas, progress=on_file
+        )
     if not made.has_page:
         show_warnings(["the page is not built here, so the site is data alone; build it with: make ui"])
     if as_json:

@@ -1,13 +1,13 @@
 """`diffuscope heads`: which heads draw a thing, by taking each of them out."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
 from diffuscope.cli import options
 from diffuscope.cli.console import note, print_facts, print_json, print_table, progress_bar
-from diffuscope.cli.question import run_folder
+from diffuscope.cli.question import open_run, run_folder
 from diffuscope.errors import InputError, RunFolderError
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -15,7 +15,11 @@ EXAMPLES = """[bold]Examples[/bold]
 diffuscope heads runs/RUN --word circle
 diffuscope heads runs/RUN --object "red circle" --seeds 16 --top 8 --csv heads.csv --figure heads.png
 diffuscope heads "a red circle in the snow" --word circle --sites "cross:up.*" --json
-diffuscope heads runs/RUN --region box:16,16,48,48 --window 0:10"""
+diffuscope heads runs/RUN --region box:16,16,48,48 --window 0:10
+diffuscope heads runs/RUN --word circle --atlas atlas.png
+diffuscope heads runs/RUN --show contribution --window 3 --atlas step3.png
+diffuscope heads runs/RUN --pick "top 10 for 'red circle' sites=cross:up.*"
+diffuscope heads runs/RUN --pick "top 5 for circle by effect" --word circle --atlas atlas.png"""
 
 
 def command(
@@ -40,7 +44,10 @@ def command(
     ] = None,
     sites: options.Sites = None,
     window: Annotated[
-        str, typer.Option("--window", metavar="A:B", help="Steps at which a head is taken out.")
+        str,
+        typer.Option(
+            "--window", metavar="A:B", help="Steps at which a head is taken out, or that an atlas shows."
+        ),
     ] = "all",
     steps: Annotated[
         int | None, typer.Option("--steps", help="Scheduler steps, for a prompt.", show_default=False)
@@ -62,7 +69,38 @@ def command(
         Path | None, typer.Option("--csv", metavar="F.csv", help="Write the whole table.", show_default=False)
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option("--figure", metavar="F.png", help="Write the atlas.", show_default=False)
+        Path | None,
+        typer.Option("--figure", metavar="F.png", help="Write the ranking as a picture.", show_default=False),
+    ] = None,
+    atlas: Annotated[
+        Path | None,
+        typer.Option(
+            "--atlas",
+            metavar="F.png",
+            help="Write every head's map, layers across and heads down; nothing is drawn anew.",
+            show_default=False,
+        ),
+    ] = None,
+    show: Annotated[
+        str | None,
+        typer.Option(
+            "--show",
+            metavar="WHAT",
+            help="What an atlas shows: word, contribution, signed, received, focus, or effect (ranked before).",
+            show_default=False,
+        ),
+    ] = None,
+    scale: Annotated[
+        str, typer.Option("--scale", help="Colours of an atlas: shared, map (each its own), or raw (0 to 1).")
+    ] = "shared",
+    pick: Annotated[
+        str | None,
+        typer.Option(
+            "--pick",
+            metavar="QUESTION",
+            help='List the heads that a question names, or frame them in the atlas: "top 10 for circle by effect".',
+            show_default=False,
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -77,13 +115,26 @@ def command(
 
     Every head of the chosen sites (cross-attention by default) is taken out by itself, over several seeds, and the
     change inside the thing's own pixels is measured, beside what the other heads of its site do. Heads whose place is
-    certain are drawn no more: the best are right with probability 1 - error.
+    certain are drawn no more: the best are right with probability 1 - error. The ranking is kept with the run.
+
+    With --atlas or --pick nothing is drawn: every head's own map, or a list of heads, from what was recorded.
     """
     from diffuscope import Lens, Run
     from diffuscope.analysis.cause.importance import Bound
     from diffuscope.engine.models.reopening import reopen
     from diffuscope.engine.quiet import quiet_libraries
 
+    if atlas is not None or pick is not None:
+        from diffuscope.cli.heads_atlas import show_atlas, show_picked, write_atlas
+
+        run = open_run(what)
+        if atlas is None:
+            show_picked(run, pick or "", as_json=as_json)
+            return
+        how = {"show": show, "word": word or object, "sites": sites, "window": window, "scale": scale}
+        drawn = write_atlas(run, atlas, pick=pick, model=model, device=device, **how)  # type: ignore[arg-type]
+        show_atlas(drawn, as_json=as_json)
+        return
     if sum(each is not None for each in (word, object, region)) != 1:
         raise InputError("say what is looked at: one of --word, --object and --region")
     quiet_libraries()
@@ -110,7 +161,7 @@ def command(
             bound=cast("Bound", bound),
             stop=not full,
             progress=on_picture,
-            **({} if steps is None else {"steps": steps}),
+            **cast("dict[str, Any]", {} if steps is None else {"steps": steps}),
         )
     for path, write in ((csv, found.save_csv), (figure, lambda path: _figure(found, path))):
         if path is not None:

@@ -5,11 +5,14 @@ from diffuscope.edits.custom import Control, Custom, control
 from diffuscope.edits.files import KINDS, from_json, load, save, to_json
 from diffuscope.edits.outputs import Encode, Patch, Scale
 from diffuscope.edits.patches import PatchChoice
+from diffuscope.edits.presets import STEER_PRESETS, SteerPreset, steer_preset
 from diffuscope.edits.probabilities import Inject, Reweight, Silence
+from diffuscope.edits.strength import at_strength
 from diffuscope.edits.texts import Reprompt, Steer
 
 __all__ = [
     "KINDS",
+    "STEER_PRESETS",
     "Control",
     "Custom",
     "Edit",
@@ -22,9 +25,12 @@ __all__ = [
     "Scale",
     "Silence",
     "Steer",
+    "SteerPreset",
+    "at_strength",
     "control",
     "from_json",
     "load",
     "save",
+    "steer_preset",
     "to_json",
 ]

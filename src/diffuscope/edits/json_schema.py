@@ -39,8 +39,23 @@ _PATCHES: dict[str, Any] = {
         },
         "grid": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2, "maxItems": 2},
         "png": {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/png"},
+        "rle": {
+            "type": "object",
+            "description": "a mask by COCO's uncompressed run lengths, in place of region and png",
+            "properties": {
+                "size": {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 1},
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
+                "counts": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+            },
+            "required": ["size", "counts"],
+            "additionalProperties": False,
+        },
     },
-    "required": ["region"],
+    "oneOf": [{"required": ["region"]}, {"required": ["rle"]}],
     "additionalProperties": False,
 }
 

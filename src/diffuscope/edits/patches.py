@@ -27,6 +27,8 @@ from diffuscope.selection import Selection
 FULL = 65535
 """A mask's level of a pixel that is wholly inside."""
 LARGEST = 2**15
+MOST_CELLS = 2**24
+"""Of a mask that is given by its run lengths, a few bytes that could name any size."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +154,14 @@ class PatchChoice:
 
     @classmethod
     def of_json(cls, given: Mapping[str, Any]) -> PatchChoice:
-        """What `to_json` made these values of.
+        """What `to_json` made these values of. A mask may be given by its run lengths as well, which are those of COCO:
+        ``{"rle": {"size": [16, 16], "counts": [outside, inside, …]}, "grid": [16, 16]}``.
 
         Raises:
             RegionError: they are of another form.
         """
+        if set(given) in ({"rle"}, {"rle", "grid"}):
+            return cls._of_runs(given["rle"], _grid(given.get("grid")))
         unknown = sorted(given.keys() - {"region", "grid", "png"})
         if unknown or not isinstance(given.get("region"), str):
             raise RegionError(
@@ -168,6 +173,28 @@ class PatchChoice:
         except (binascii.Error, TypeError, ValueError):
             raise RegionError("the mask's content (png) is no base64") from None
         return cls(given["region"], _grid(given.get("grid")), content)
+
+    @classmethod
+    def _of_runs(cls, rle: Any, grid: tuple[int, int] | None) -> PatchChoice:
+        """A mask from COCO's uncompressed run lengths: down the columns, beginning with how many cells are outside."""
+        counts = rle.get("counts") if isinstance(rle, Mapping) else None
+        if not isinstance(counts, list) or set(rle) != {"size", "counts"}:
+            raise RegionError("rle reads {'size': [height, width], 'counts': [outside, inside, …]}")
+        size = _grid(rle["size"])
+        if size is not None and size[0] * size[1] > MOST_CELLS:
+            raise RegionError(f"a mask of {size[0]}x{size[1]} cells is larger than any picture that is drawn")
+        if size is None or any(isinstance(each, bool) or not isinstance(each, int) for each in counts):
+            raise RegionError("rle: size is [height, width], and counts are whole numbers")
+        if min(counts, default=0) < 0 or sum(counts) != size[0] * size[1] or len(counts) > sum(counts) + 1:
+            raise RegionError(
+                f"rle: the counts are {sum(counts)} cells, and {size[0]}x{size[1]} are {size[0] * size[1]}"
+            )
+        if grid is not None and grid != size:
+            raise RegionError(
+                f"the mask has {size[0]}x{size[1]} cells, and the grid {grid[0]}x{grid[1]}; it is painted on the grid"
+            )
+        inside = np.repeat(np.arange(len(counts)) % 2, counts)
+        return cls.mask(inside.reshape(size, order="F"), grid=grid)
 
     def describe(self) -> str:
         """What it is called in a line of English."""

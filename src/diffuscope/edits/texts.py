@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from diffuscope.edits.base import WINDOW, Edit, checked_choice, checked_number, checked_text
 from diffuscope.errors import EditError
 
-Space = Literal["embedding", "guidance"]
+Space = Literal["embedding", "tokens", "guidance"]
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,23 @@ class Steer(Edit):
     the start token's, and phrases are then encoded by themselves. Pooled embeddings move by the same rule with a
     difference of their own. A text of no token (the empty prompt) has the embedding of its end token.
 
+    ``space="tokens"``: every row but the start token's moves by a difference of its own,
+    ``c_r + strength * (e_toward[r] - e_away[r])``, not normalised. Both texts are the prompt with the phrase in place
+    of the word's; rows behind it are matched by their distance from it. So tokens that have heard of the word move
+    too, end and padding among them, and at strength 1 the text becomes that of the prompt with `toward` in it where
+    that has as many tokens. Where no word is named both are whole prompts, `away` the prompt itself.
+
     ``space="guidance"``: after guidance the model's prediction gets ``strength * g * (eps(toward) - eps(away))``, ``g``
     the guidance scale, 1 where there is none. (Semantic guidance; Brack et al. 2023, section 3, without its warm-up
     and momentum.) Concepts are encoded by themselves, and cost a row of the denoiser each.
 
     Attributes:
         toward: what to move to.
-        away: what to move from; by default the word's own phrase, its adjectives included, or the empty prompt.
+        away: what to move from; by default the word's own phrase, its adjectives included, or the empty prompt (of
+            tokens: the prompt).
         word: the word of the prompt that is meant, or None (styles, places).
         strength: 0 changes nothing.
-        space: ``embedding`` or ``guidance``.
+        space: ``embedding``, ``tokens`` or ``guidance``.
         quantile: of guidance: only patches whose difference is larger in norm than this share of all. None for all.
         steps: ``window`` by default, see `Edit`.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ FRAME = (240, 120, 20)
 def head_effects(ranking: HeadRanking, *, colormap: str = NAMES[0]) -> Image.Image:
     """Sites down, heads across, the mean effect in colour and in numbers; settled heads of the best few are framed,
     heads that are still open have a dotted corner. RGB."""
-    sites = list(dict.fromkeys(each.site for each in sorted(ranking.heads, key=lambda each: each.site)))
+    sites = sorted({each.site for each in ranking.heads}, key=_in_order)
     numbers = sorted({each.head for each in ranking.heads})
     values = [each.effect for each in ranking.heads if np.isfinite(each.effect)]
     scale = DisplayScale(0.0, max(values, default=1.0) or 1.0, "0 to the largest effect")
@@ -46,6 +47,11 @@ def head_effects(ranking: HeadRanking, *, colormap: str = NAMES[0]) -> Image.Ima
         ),
     )
     return table([f"head {number}" for number in numbers], rows, legend)
+
+
+def _in_order(site: str) -> list[tuple[int, str]]:
+    """A key that sorts names with their numbers as numbers: block 2 before block 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", site)]
 
 
 def _tile(each: HeadEffect, scale: DisplayScale, colormap: str) -> Image.Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -33,7 +33,10 @@ def window_chart(
     canvas = Canvas(WIDTH, top + body + 190, look)
     canvas.text((20, 14), f"{found.word or 'edit'}: when it counts", 18)
     canvas.text(
-        (20, 40), f"{found.edit} · {len(found.seeds)} seeds · share of the whole effect", 12, look.quiet
+        (20, 40),
+        f"{found.edit} · {len(found.seeds)} seed{'s' * (len(found.seeds) != 1)} · share of the whole effect",
+        12,
+        look.quiet,
     )
     wide = (WIDTH - LEFT - RIGHT) / parts
     for column, stop in enumerate(cuts[1:]):
@@ -51,6 +54,48 @@ def window_chart(
             ink = look.paper if share > 0.6 else look.ink
             canvas.text((x + wide / 2, y + 9), f"{share:.0%}", 12, ink, "middle")
     _timeline(canvas, found, top + body + 34, mass)
+    return canvas.finished()
+
+
+def windows_chart(
+    title: str, subtitle: str, found: Mapping[str, Windows], *, notes: str = "", theme: ThemeName = "light"
+) -> Image.Image:
+    """Recommended windows of several words one below another, each a band on the run's steps with whiskers for its
+    interval and what it reaches at its right; those without an effect are named as such. RGB.
+
+    Args:
+        title, subtitle: what is shown.
+        found: name to effects; all of runs of as many steps.
+        notes: a paragraph below.
+        theme: ``light`` or ``dark``.
+    """
+    look, steps = theme_of(theme), max(each.steps for each in found.values())
+    left, top, row = 250.0, 84.0, 34.0
+    right, low = 760.0 - 130.0, top + row * len(found)
+    canvas = Canvas(760.0, low + 60 + 18 * (1 + len(notes) // 100), look)
+    canvas.text((20, 14), title, 18)
+    canvas.lines((20, 40), subtitle, 720, 12, look.quiet)
+
+    def x(step: float) -> float:
+        return left + step / steps * (right - left)
+
+    for step in range(steps + 1):
+        canvas.line([(x(step), top), (x(step), low)], look.line)
+        canvas.text((x(step), low + 5), str(step), 11, look.quiet, "middle")
+    for at, (name, each) in enumerate(found.items()):
+        y, best = top + at * row, each.recommended
+        canvas.text((left - 12, y + 9), name, 12, look.ink, "right")
+        if best is None:
+            canvas.text((right + 12, y + 9), "no effect", 12, look.quiet)
+            continue
+        canvas.box(x(best.start), y + 6, x(best.stop), y + row - 6, mixed(look.paper, look.series[0], 0.55))
+        for ends, down in ((best.starts, 10.0), (best.stops, row - 10)):
+            canvas.line([(x(ends[0]), y + down), (x(ends[1]), y + down)], look.series[1], 2)
+            for end in ends:
+                canvas.line([(x(end), y + down - 3), (x(end), y + down + 3)], look.series[1], 2)
+        canvas.text((right + 12, y + 9), f"{best.start}:{best.stop}, {best.share:.0%}", 12, look.ink)
+    if notes:
+        canvas.lines((20, low + 30), notes, 720, 12, look.quiet)
     return canvas.finished()
 
 

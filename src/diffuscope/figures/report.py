@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import diffuscope
+from diffuscope.analysis.cause import windows
 from diffuscope.analysis.cause.faithfulness import all_kept
 from diffuscope.analysis.measures.timing import peak
 from diffuscope.analysis.timeline.word_kinds import FUNCTION_WORDS
@@ -72,7 +73,7 @@ def report_data(run: Run) -> dict[str, Any]:
     finest = max(((site.grid[0], site.grid[1]) for site in cross_sites(run)), key=math.prod, default=(1, 1))
     grid = coarser(finest, len(words) * (len(run.steps) + 1))
     stack, masses, aggregation = _maps(run, [word["label"] for word in words], grid)
-    tests = all_kept(run.recording)
+    tests, counts = all_kept(run.recording), windows.all_kept(run.recording)
     for word, mass in zip(words, masses, strict=True):
         word["mass"] = [significant(value, 6) for value in mass]
         top = peak(mass[1:])
@@ -80,6 +81,7 @@ def report_data(run: Run) -> dict[str, Any]:
         word["peak"] = None if top.flat else top.at
         tested = tests.get(word["label"])
         word["test"] = None if tested is None else {"verdict": tested.verdict, "said": tested.sentence()}
+        word["window"] = _window(counts.get(word["label"]))
     embedded = embed_maps(stack)
     coarsened = (
         ""
@@ -113,6 +115,14 @@ def report_data(run: Run) -> dict[str, Any]:
         "explanation": explanation_data(run),
         **_pictures(run),
     }
+
+
+def _window(found: windows.Windows | None) -> dict[str, Any] | None:
+    """The recommended intervention window of a word, if windows were drawn for it and the edit does something."""
+    best = None if found is None else found.recommended
+    if found is None or best is None:
+        return None
+    return {"start": best.start, "stop": best.stop, "said": found.sentence()}
 
 
 def _maps(

@@ -13,6 +13,7 @@ from diffuscope import __version__
 from diffuscope.errors import RunFolderError
 from diffuscope.server import problems
 from diffuscope.server.routes import (
+    atlas,
     comparisons,
     edits,
     files,
@@ -39,6 +40,7 @@ ROUTERS = (
     health.router,
     runs.router,
     files.router,
+    atlas.router,
     questions.router,
     comparisons.router,
     edits.router,

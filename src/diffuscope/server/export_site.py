@@ -47,7 +47,12 @@ class Site:
 
 
 def export_site(
-    runs: Sequence[str | Path], folder: str | Path, *, heads: bool = False, progress: Progress | None = None
+    runs: Sequence[str | Path],
+    folder: str | Path,
+    *,
+    heads: bool = False,
+    atlas: bool = False,
+    progress: Progress | None = None,
 ) -> Site:
     """Write a static site.
 
@@ -55,6 +60,7 @@ def export_site(
         runs: folders of runs. Of a run and one that was made of it by edits the comparison is written too.
         folder: of the site: a new one, an empty one, or one that holds such a site, which it replaces.
         heads: write the maps of single heads too: many times as large.
+        atlas: write the head atlas too: every head in few bytes, for what the run kept and what jobs have found.
         progress: called with files written, and files in all.
 
     Raises:
@@ -89,7 +95,11 @@ def export_site(
         if (found := comparing.control_of(opened[one].manifest, opened[other].manifest, manifests))
         is not None
     }
-    work = [(name, file) for name, run in opened.items() for file in resources.names(run, heads=heads)]
+    work = [
+        (name, file)
+        for name, run in opened.items()
+        for file in resources.names(run, heads=heads, atlases=atlas)
+    ]
     total, done, size = len(work) + len(comparing.NAMES) * len(pairs) + len(opened) + 2, 0, 0
 
     def write(path: str, body: bytes) -> None:
@@ -128,6 +138,8 @@ def export_site(
             "read_only": True,
             "needs_token": False,
             "example": next(iter(opened)),
+            "heads": heads,
+            "atlas": atlas,
             "limits": None,
         }
         write(MARK, as_json(about))

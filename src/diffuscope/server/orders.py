@@ -15,7 +15,9 @@ from diffuscope.errors import EditError, InputError, PromptError, SizeError
 from diffuscope.maps.words import find
 from diffuscope.recording import Manifest
 from diffuscope.run import Run
+from diffuscope.selection import Selection
 from diffuscope.server import shapes
+from diffuscope.server.masks import region_of_mask
 from diffuscope.server.problems import Refusal
 from diffuscope.server.state import Server
 from diffuscope.server.worker import donors_of
@@ -122,10 +124,29 @@ def _drawing(server: Server, asked: shapes.RecordJob | shapes.EstimateJob) -> di
 
 
 def _tested(
-    server: Server, asked: shapes.FaithfulnessJob | shapes.WindowsJob | shapes.HeadsJob | shapes.SweepJob
+    server: Server,
+    asked: shapes.FaithfulnessJob
+    | shapes.WindowsJob
+    | shapes.HeadsJob
+    | shapes.SweepJob
+    | shapes.ProjectionsJob
+    | shapes.StripJob,
 ) -> dict[str, Any]:
     opened = server.shelf.open(asked.run)
     check_model_of(server, opened.run.manifest)
+    if isinstance(asked, shapes.ProjectionsJob):
+        return asked.model_dump()
+    if isinstance(asked, shapes.StripJob):
+        if (asked.strengths is None) == (asked.seeds is None):
+            raise InputError(
+                "a strip is drawn at several strengths, or over several seeds: give one of the two"
+            )
+        for edit in check_edits(server, asked.edits, opened.run):
+            if asked.strengths is not None:
+                values.at_strength(edit, asked.strengths[0])
+        return asked.model_dump()
+    if isinstance(asked, shapes.HeadsJob):
+        return _searched(server, asked, opened.run)
     if isinstance(asked, shapes.SweepJob):
         most = server.settings.limits.variations
         if len(asked.variations) > most:
@@ -141,6 +162,22 @@ def _tested(
     if asked.word is not None:
         find(opened.run.manifest.text, asked.word)
     return asked.model_dump()
+
+
+def _searched(server: Server, asked: shapes.HeadsJob, run: Run) -> dict[str, Any]:
+    """A search for heads: a painted mask becomes a region that the run's folder keeps."""
+    if sum(each is not None for each in (asked.word, asked.region, asked.mask_png)) != 1:
+        raise InputError("say what the heads should draw: one of word, region and mask_png")
+    region = None
+    if asked.word is not None:
+        find(run.manifest.text, asked.word)
+    elif asked.region is not None:
+        region = run.region(asked.region).region.text
+    else:
+        region = region_of_mask(run, asked.mask_png or "", read_only=False).region.text
+    values.Scale(asked.factor, steps=asked.window).resolve_steps(len(run.manifest.steps))
+    Selection.of(sites=asked.sites).resolve_sites([site.name for site in run.sites])
+    return {**asked.model_dump(), "region": region, "mask_png": None}
 
 
 def _study(server: Server, asked: shapes.StudyJob) -> dict[str, Any]:

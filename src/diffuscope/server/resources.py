@@ -4,6 +4,7 @@
     image.webp  image.png  thumbnail.webp  previews/0003.webp
     maps/all.safetensors  maps/4.safetensors  maps/4/grids/16x16.safetensors  maps/4/sites/7.safetensors
     maps/4/heads/7.safetensors  shares.safetensors  self/to/0003.safetensors  self/to/all.safetensors
+    atlas.json  rankings.json  atlas/masses.safetensors  atlas/word-4/all.safetensors (see `atlas`)
 
 Numbers are a word's place in ``words.json``, a site's place in ``run.json``, and a step's index. None of these ever
 changes while the run's version stays, but for what tests add to (`GROWING`).
@@ -29,15 +30,15 @@ from diffuscope.maps.resize import Size
 from diffuscope.maps.self_attention import Direction, checked_direction
 from diffuscope.recording import Manifest, layout
 from diffuscope.run import Run, WordView
-from diffuscope.server import describing, findings
+from diffuscope.server import atlas, describing, findings
 from diffuscope.server.problems import Refusal
 from diffuscope.server.tensors import MEDIA_TYPE, as_json, pack
 
 JSON, WEBP, PNG = "application/json", "image/webp", "image/png"
 SLOW = ("timeline.json", "objects.json", "explanation.json")
 """Files that take seconds the first time."""
-GROWING = ("explanation.json", "faithfulness.json")
-"""Files that say more once a word's map was put to the test."""
+GROWING = ("explanation.json", "faithfulness.json", "atlas.json", "rankings.json")
+"""Files that say more once jobs have tested something."""
 QUALITY = 92
 """Of WebP pictures; ``image.png`` is the exact one."""
 THUMBNAIL = 256
@@ -75,8 +76,16 @@ def read(run: Run, name: str, region_cells: int = describing.REGION_CELLS) -> Co
     raise Refusal(404, f"a run has no file {name[:80]!r}")
 
 
-def names(run: Run, *, heads: bool = False, region_cells: int = describing.REGION_CELLS) -> Iterator[str]:
-    """The names of all files that a run has, for a static export. With `heads` those of single heads too."""
+def is_slow(name: str) -> bool:
+    """Whether a file takes seconds the first time."""
+    return name in SLOW or (name.startswith("atlas/") and not name[-len("0003.safetensors") :][:4].isdigit())
+
+
+def names(
+    run: Run, *, heads: bool = False, atlases: bool = False, region_cells: int = describing.REGION_CELLS
+) -> Iterator[str]:
+    """The names of all files that a run has, for a static export. With `heads` those of single heads too, with
+    `atlases` those of the head atlas."""
     manifest = run.manifest
     facts = describing.whole(run, {}, [], region_cells)
     yield "words.json"
@@ -101,6 +110,8 @@ def names(run: Run, *, heads: bool = False, region_cells: int = describing.REGIO
             yield from (f"maps/{index}/sites/{place}.safetensors" for place in places)
             if heads and facts["can"]["heads"]:
                 yield from (f"maps/{index}/heads/{place}.safetensors" for place in places)
+    if atlases:
+        yield from atlas.names(run)
     if facts["can"]["region_files"]:
         for direction in ("to", "from"):
             yield f"self/{direction}/all.safetensors"
@@ -158,6 +169,22 @@ def _explanation(run: Run) -> Content:
 
 def _faithfulness(run: Run) -> Content:
     return Content(as_json(findings.faithfulness(run)), JSON)
+
+
+def _atlas(run: Run) -> Content:
+    return Content(as_json(atlas.described(run)), JSON)
+
+
+def _rankings(run: Run) -> Content:
+    return Content(as_json(atlas.rankings(run)), JSON)
+
+
+def _masses(run: Run) -> Content:
+    return _tensors(atlas.masses(run))
+
+
+def _plates(run: Run, content: str, slot: str) -> Content:
+    return _tensors(atlas.file(run, content, slot))
 
 
 def _png(run: Run) -> Content:
@@ -346,6 +373,10 @@ _FILES: tuple[tuple[re.Pattern[str], Callable[..., Content]], ...] = tuple(
         (r"objects\.json", _objects),
         (r"explanation\.json", _explanation),
         (r"faithfulness\.json", _faithfulness),
+        (r"atlas\.json", _atlas),
+        (r"rankings\.json", _rankings),
+        (r"atlas/masses\.safetensors", _masses),
+        (r"atlas/([a-z]+(?:-[0-9]{1,6})?)/([0-9]{4}|all|mean)\.safetensors", _plates),
         (r"image\.png", _png),
         (r"image\.webp", _webp),
         (r"thumbnail\.webp", _thumbnail),

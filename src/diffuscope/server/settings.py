@@ -65,7 +65,7 @@ class Limits(_Strict):
     steps: int = Field(200, ge=1, le=1000)
     side: int = Field(1024, ge=8, le=8192)
     images: int = Field(4, ge=1, le=64)
-    edits: int = Field(16, ge=1)
+    edits: int = Field(64, ge=1)
     variations: int = Field(256, ge=1)
     body_bytes: int = Field(2 * 2**20, ge=1024)
     body_seconds: float = Field(30.0, gt=0)

@@ -85,7 +85,7 @@ class Server:
 
         def make() -> Content:
             cells = self.settings.limits.region_cells
-            if name in resources.SLOW:
+            if resources.is_slow(name):
                 # Opened anew, so that quick questions to the run need not wait.
                 with self.slowly():
                     return resources.read(Run.open(opened.run.path), name, cells)

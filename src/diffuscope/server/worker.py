@@ -27,8 +27,13 @@ from diffuscope.server.job import DRAWN, PICTURES
 from diffuscope.server.tensors import plain
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from diffuscope.analysis.sweeps import Swept
+    from diffuscope.engine.estimate import Shapes
     from diffuscope.engine.lens import Lens
-    from diffuscope.recording import Manifest
+    from diffuscope.recording import Manifest, Recording
+    from diffuscope.run import Run
 
 
 class Cancelled(Exception):
@@ -81,6 +86,7 @@ class Worker:
         self._job: str | None = None
         self._cancelled = False
         self._later: deque[dict[str, Any]] = deque()
+        self._shapes: tuple[Lens, Shapes] | None = None
 
     def serve(self) -> None:
         self._state("idle")
@@ -111,6 +117,8 @@ class Worker:
             "windows": self._windows,
             "heads": self._heads,
             "sweep": self._sweep,
+            "projections": self._projections,
+            "strip": self._strip,
         }
         try:
             self._state("busy")
@@ -160,16 +168,15 @@ class Worker:
         lens = self._of_manifest(run.manifest)
         chosen = values.from_json(request["edits"])
         sets = [chosen, [values.control(each) for each in chosen]] if request["control"] else [chosen]
+        donors = self._donors(run, request["edits"])
         ids = []
         for number, each in enumerate(sets):
             watcher = Watcher(self.event, self.poll, lens, folder, opened=number == 0)
-            donors = {name: self.runs / name for name in donors_of(request["edits"])}
-            opened = {name: Run.open(path).recording for name, path in donors.items()}
             made = lens.edit(
                 run,
                 *each,
                 out=folder / DRAWN,
-                donors=opened or None,
+                donors=donors,
                 full=request["full"],
                 progress=watcher.step,
             )
@@ -225,32 +232,105 @@ class Worker:
 
         run = Run.open(self.runs / request["run"])
         lens = self._of_manifest(run.manifest)
-        sites, seeds = request["sites"], request["seeds"]
-        return lens.heads(run, request["word"], sites=sites, seeds=seeds, progress=self._work).to_json()
+
+        def on_effect(site: str, head: int, seed: int, inside: float, outside: float) -> None:
+            self.event("effect", site=site, head=head, seed=seed, inside=inside, outside=outside)
+            self.poll()
+
+        found = lens.heads(
+            run,
+            request["word"],
+            region=request["region"],
+            sites=request["sites"],
+            window=request["window"],
+            factor=request["factor"],
+            seeds=request["seeds"] or (12 if request["region"] is None else 1),
+            top=request["top"],
+            progress=self._work,
+            on_effect=on_effect,
+            on_ranking=lambda ranking: self.event("ranking", **plain(ranking.to_json())),
+        )
+        return found.to_json()
+
+    def _projections(self, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+        from diffuscope.analysis.atlas.survey import keep_projections
+        from diffuscope.run import Run
+
+        run = Run.open(self.runs / request["run"])
+        found = self._of_manifest(run.manifest).output_projections(run)
+        self.poll()
+        return {"sites": len(found), "bytes": keep_projections(run.recording, found)}
+
+    def _strip(self, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+        from diffuscope import edits as values
+        from diffuscope.engine.cause.baselines import baseline
+        from diffuscope.run import Run
+
+        run = Run.open(self.runs / request["run"])
+        chosen = values.from_json(request["edits"])
+        donors = self._donors(run, request["edits"])
+        lens, rows = self._of_manifest(run.manifest), []
+
+        def draw(start: Run, items: Sequence[Any], names: list[dict[str, Any]], done: int) -> None:
+            for made in lens.sweep(start, items, donors=donors):
+                at = done + made.index
+                row = self._shown(made, folder, at, 2 * at + 1)
+                row |= {"base": self._picture(folder, 2 * at, made.unedited), **names[made.index]}
+                rows.append(row)
+                self.event("drawn", **row)
+                self._work(len(rows), of)
+
+        if request["strengths"] is not None:
+            of = len(request["strengths"])
+            items = [[values.at_strength(each, share) for each in chosen] for share in request["strengths"]]
+            draw(run, items, [{"strength": share, "seed": None} for share in request["strengths"]], 0)
+        else:
+            of = len(request["seeds"])
+            for done, seed in enumerate(request["seeds"]):
+                with baseline(lens, run, seed) as start:
+                    draw(start, [chosen], [{"strength": None, "seed": seed}], done)
+        return {"strip": sorted(rows, key=lambda row: int(row["index"]))}
 
     def _sweep(self, request: dict[str, Any], folder: Path) -> dict[str, Any]:
         from diffuscope import edits as values
         from diffuscope.run import Run
-        from diffuscope.server.resources import as_webp
 
         run = Run.open(self.runs / request["run"])
         items = [values.from_json(each) for each in request["variations"]]
-        names = [name for each in request["variations"] for name in donors_of(each)]
-        donors = {name: Run.open(self.runs / name).recording for name in dict.fromkeys(names)}
-        pictures = folder / PICTURES
-        pictures.mkdir(exist_ok=True)
+        donors = self._donors(run, [edit for each in request["variations"] for edit in each])
         rows = []
         lens = self._of_manifest(run.manifest)
-        for made in lens.sweep(run, items, donors=donors or None, progress=self._work):
-            name = f"{made.index:04d}.webp"
-            (pictures / name).write_bytes(as_webp(made.image))
-            row = plain(made.to_json())
-            row = {key: value for key, value in row.items() if key not in ("run", "baseline", "made")}
-            rows.append(
-                {**row, "says": made.describe(), "picture": f"api/jobs/{folder.name}/pictures/{name}"}
-            )
+        for made in lens.sweep(run, items, donors=donors, progress=self._work):
+            rows.append(self._shown(made, folder, made.index, made.index))
             self.event("drawn", **rows[-1])
         return {"variations": sorted(rows, key=lambda row: int(row["index"]))}
+
+    def _donors(self, run: Run, edits: Sequence[Any]) -> dict[str, Recording]:
+        """The runs that edits take something from, those of the run's own edits included, by id."""
+        from diffuscope.recording import Recording
+        from diffuscope.server.shelf import is_name
+
+        names = [name for name in donors_of([*edits, *run.manifest.edits]) if is_name(name)]
+        return {name: Recording.open(self.runs / name) for name in names if (self.runs / name).is_dir()}
+
+    def _shown(self, made: Swept, folder: Path, index: int, picture: int) -> dict[str, Any]:
+        """A variation as plain JSON, its picture put beside the job."""
+        row = {
+            key: value
+            for key, value in plain(made.to_json()).items()
+            if key not in ("run", "baseline", "made")
+        }
+        address = self._picture(folder, picture, made.image)
+        return {**row, "index": index, "says": made.describe(), "picture": address}
+
+    def _picture(self, folder: Path, number: int, image: Image) -> str:
+        """Put a picture beside the job; its address."""
+        from diffuscope.server.resources import as_webp
+
+        pictures = folder / PICTURES
+        pictures.mkdir(exist_ok=True)
+        (pictures / f"{number:04d}.webp").write_bytes(as_webp(image))
+        return f"api/jobs/{folder.name}/pictures/{number:04d}.webp"
 
     def _work(self, done: int, of: int) -> None:
         """Progress of what draws many pictures."""
@@ -318,9 +398,13 @@ class Worker:
         from diffuscope.server.problems import described
 
         try:
-            if message["what"] != "prompt":
+            value: dict[str, Any] | None
+            if message["what"] == "prompt":
+                value = self._prompt(message["model"], message["prompt"])
+            elif message["what"] == "size":
+                value = self._size(message["request"])
+            else:
                 raise ValueError(f"no such question: {message['what']}")
-            value = self._prompt(message["model"], message["prompt"])
             self._say(tell="answer", ask=message["ask"], value=value)
         except Exception as error:
             if not isinstance(error, DiffuscopeError):
@@ -342,6 +426,28 @@ class Worker:
             "tokens": [token.model_dump() for token in text.tokens if token.kind != "padding"],
             "words": [word.model_dump() for word in text.words],
         }
+
+    def _size(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """What a recording would take on disk; None where it can be said only when the model draws nothing."""
+        from diffuscope.engine.estimate import NotSeenError, Shapes
+
+        if self._job is not None and self._model != request["model"]:
+            return None
+        lens = self._of_model(request["model"])
+        if self._shapes is None or self._shapes[0] is not lens:
+            self._shapes = (lens, Shapes())
+        shapes = self._shapes[1]
+        shapes.may_look = self._job is None
+        warnings = list(lens.warnings)
+        try:
+            found: dict[str, Any] = lens.estimate(
+                request["prompt"], shapes=shapes, **_settings(request)
+            ).to_json()
+        except NotSeenError:
+            return None
+        finally:
+            lens.warnings[:] = warnings  # They are those of the job that is being drawn.
+        return found
 
     # Talking.
 

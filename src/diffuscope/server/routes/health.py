@@ -44,6 +44,8 @@ def site(server: TheServer) -> shapes.Site:
             "read_only": server.settings.read_only,
             "needs_token": server.settings.token is not None,
             "example": example,
+            "heads": True,
+            "atlas": True,
             "limits": {name: getattr(limits, name) for name in shapes.SiteLimits.model_fields},
         }
     )

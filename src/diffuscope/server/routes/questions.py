@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from PIL import Image
 
 from diffuscope.errors import RegionError, SelectionError
 from diffuscope.maps.choosing import chosen_steps
@@ -19,6 +15,7 @@ from diffuscope.maps.words import find
 from diffuscope.run import RegionView, Run, WordView
 from diffuscope.selection import Selection
 from diffuscope.server import shapes
+from diffuscope.server.masks import region_of_mask
 from diffuscope.server.problems import Refusal
 from diffuscope.server.resources import JSON, Content, packed
 from diffuscope.server.routes import problems
@@ -159,24 +156,8 @@ def _region(run: Run, question: shapes.RegionQuestion, server: Server) -> Region
         raise RegionError("name the region by its text form, or give a mask: one of region and mask_png")
     if question.region is not None:
         return run.region(question.region)
-    if server.settings.read_only:
-        raise Refusal(403, "this server is read-only: it keeps no masks; draw the region as a contour")
     assert question.mask_png is not None
-    sampling = run.manifest.sampling
-    try:
-        content = base64.b64decode(question.mask_png, validate=True)
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as opened:
-            if opened.size != (sampling.width, sampling.height):
-                raise RegionError(
-                    f"the mask has {opened.width}x{opened.height} pixels and the picture "
-                    f"{sampling.width}x{sampling.height}"
-                )
-            mask = np.asarray(opened.convert("L"))
-    except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, RegionError):
-            raise
-        raise RegionError("mask_png is no PNG picture in base64") from error
-    return run.region(mask=mask)
+    return region_of_mask(run, question.mask_png, read_only=server.settings.read_only)
 
 
 def _of_region(view: RegionView, question: shapes.RegionQuestion, server: Server) -> Heatmap | HeatmapSeries:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import base64
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from diffuscope.errors import DiffuscopeError, RunNotFoundError
 from diffuscope.server import shapes
@@ -16,6 +17,8 @@ from diffuscope.server.tensors import plain
 from diffuscope.studies.study import Study
 
 router = APIRouter(tags=["studies"], responses=problems(409))
+
+REPORT = "report.html"
 
 SANDBOX = (
     "sandbox allow-scripts; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
@@ -50,6 +53,20 @@ def whole(study: str, server: TheServer) -> dict[str, Any]:
     return facts
 
 
+@router.get("/api/studies/{study}/runs.json", summary="Runs of a study", responses=problems(404, 422))
+def runs(
+    study: str,
+    server: TheServer,
+    offset: Annotated[int, Query(ge=0, lt=10**9)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 48,
+) -> shapes.StudyRuns:
+    """What was drawn so far, by prompt, condition and seed: a part of it, each with its small picture."""
+    table = _study(server, study).runs()
+    ordered = table.sort_by([(name, "ascending") for name in ("prompt_index", "condition", "seed", "unit")])
+    found = [_run(row) for row in ordered.slice(offset, limit).to_pylist()]
+    return shapes.StudyRuns(total=table.num_rows, offset=offset, runs=found)
+
+
 @router.get(
     "/api/studies/{study}/report.html",
     summary="Report of a study",
@@ -61,7 +78,7 @@ def whole(study: str, server: TheServer) -> dict[str, Any]:
 )
 def report(study: str, server: TheServer) -> Response:
     """The report as it was written last. To be shown in a sandboxed frame."""
-    path = _study(server, study).folder / "report.html"
+    path = _study(server, study).folder / REPORT
     try:
         body = path.read_bytes()
     except OSError:
@@ -85,6 +102,21 @@ def _study(server: Server, name: str) -> Study:
     )
 
 
+def _run(row: dict[str, Any]) -> shapes.StudyRun:
+    picture = row["thumbnail"]
+    seconds = [row[name] for name in ("draw_seconds", "measure_seconds") if row[name] is not None]
+    return shapes.StudyRun(
+        unit=row["unit"],
+        ok=row["status"] == "ok",
+        error=row["error"],
+        prompt=row["prompt"],
+        condition=row["condition"],
+        seed=row["seed"],
+        seconds=sum(seconds) if seconds else None,
+        picture=None if picture is None else f"data:image/webp;base64,{base64.b64encode(picture).decode()}",
+    )
+
+
 def _line(name: str, study: Study) -> shapes.StudyLine:
     status = study.status()
     state = "complete" if status.pending == 0 else "unfinished"
@@ -95,4 +127,5 @@ def _line(name: str, study: Study) -> shapes.StudyLine:
         done=status.done,
         failed=status.failed,
         total=status.total,
+        report=(study.folder / REPORT).is_file(),
     )

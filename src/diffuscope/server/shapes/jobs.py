@@ -36,6 +36,28 @@ class EstimateJob(_Drawn):
     kind: Literal["estimate"]
 
 
+class SizeQuestion(_Drawn):
+    """A recording as it would be asked for: how much would it take on disk?"""
+
+
+class Sizes(Shape):
+    """What a recording would take on disk. Nothing else is there where it is not `known` yet.
+
+    `level` is the keep level asked for, or the highest that fits `budget`; `bytes` are of one picture's run folder at
+    each level, `total` of all folders at `level`.
+    """
+
+    known: bool
+    problem: str | None = Field(None, description="Why no such recording can be made.")
+    level: KeepLevel | None = None
+    bytes: dict[KeepLevel, int] | None = None
+    total: int | None = None
+    pictures: int | None = None
+    budget: int | None = None
+    steps: int | None = None
+    calls: int | None = None
+
+
 class EditJob(Asked):
     """Draw a run again with edits; with `control`, once more with a random change of equal norm."""
 
@@ -82,13 +104,40 @@ class WindowsJob(Asked):
 
 
 class HeadsJob(Asked):
-    """Rank heads by what taking each of them out does to the thing that a word names."""
+    """Rank heads by what taking each of them out does to the thing that a word or phrase names, or in a part of the
+    picture: one of `word`, `region` and `mask_png`. The ranking is kept with the run, in its `rankings.json`."""
 
     kind: Literal["heads"]
     run: PrintableText = Field(max_length=200)
-    word: PrintableText = Field(min_length=1, max_length=1000, examples=["circle"])
-    sites: PrintableText | None = Field(None, max_length=1000)
-    seeds: int = Field(12, ge=2, le=64)
+    word: PrintableText | None = Field(None, min_length=1, max_length=1000, examples=["circle"])
+    region: PrintableText | None = Field(None, max_length=100_000, examples=["box:10,20,60,90"])
+    mask_png: str | None = Field(None, description="Base64 of a PNG of the picture's size, not 0 inside.")
+    sites: PrintableText | None = Field(None, max_length=100_000)
+    window: PrintableText = Field("all", max_length=1000)
+    factor: float = Field(0.0, ge=-100, le=100)
+    seeds: int | None = Field(
+        None, ge=1, le=64, description="At most; null: 12 for a word, the run's own for a region."
+    )
+    top: int = Field(5, ge=1, le=1000)
+
+
+class ProjectionsJob(Asked):
+    """Read the model's output projections and keep them with the run, so that its heads' contributions have a sign."""
+
+    kind: Literal["projections"]
+    run: PrintableText = Field(max_length=200)
+
+
+class StripJob(Asked):
+    """Draw a run's edits at several strengths, or over several seeds: one of the two."""
+
+    kind: Literal["strip"]
+    run: PrintableText = Field(max_length=200)
+    edits: list[JsonObject] = Field(min_length=1)
+    strengths: list[Annotated[float, Field(ge=-100, le=100)]] | None = Field(
+        None, min_length=2, max_length=16, description="0 changes nothing, 1 is the edits as they are."
+    )
+    seeds: list[Annotated[int, Field(ge=0, lt=2**53)]] | None = Field(None, min_length=2, max_length=16)
 
 
 class SweepJob(Asked):
@@ -108,7 +157,9 @@ JobRequest = Annotated[
     | FaithfulnessJob
     | WindowsJob
     | HeadsJob
-    | SweepJob,
+    | SweepJob
+    | ProjectionsJob
+    | StripJob,
     Field(discriminator="kind"),
 ]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from diffuscope.server.shapes.base import Shape
 
 
@@ -27,6 +29,8 @@ class Site(Shape):
     read_only: bool
     needs_token: bool
     example: str | None
+    heads: bool = Field(description="Whether maps of single heads can be had, where the run kept them.")
+    atlas: bool = Field(description="Whether the head atlas can be had.")
     limits: SiteLimits | None
 
 
@@ -84,9 +88,31 @@ class StudyLine(Shape):
     done: int
     failed: int
     total: int
+    report: bool = Field(description="Whether its report was written.")
 
 
 class StudyList(Shape):
     """The studies, newest first."""
 
     studies: list[StudyLine]
+
+
+class StudyRun(Shape):
+    """A picture of a study, or why there is none."""
+
+    unit: str
+    ok: bool
+    error: str | None
+    prompt: str
+    condition: str
+    seed: int
+    seconds: float | None
+    picture: str | None = Field(description="The small picture as a data URL.")
+
+
+class StudyRuns(Shape):
+    """A part of what a study has drawn."""
+
+    total: int
+    offset: int
+    runs: list[StudyRun]

@@ -43,6 +43,7 @@ export function showChart(data, store) {
       if (i % every === 0 || (i === count - 1 && i % every > every / 2)) picture.append(svg("text", { x: x(i), y: height - bottom + 15, "text-anchor": "middle" }, String(step.index)));
     });
     picture.append(svg("text", { x: left, y: height - 3 }, "step, 0 is the noisiest"));
+    drawWindow(data.words[state.word].window);
     const hairline = svg("line", { class: "hairline", y1: top, y2: height - bottom, visibility: "hidden" });
     picture.append(hairline);
     for (const word of [...words.filter((i) => i !== state.word), state.word].filter((i) => words.includes(i))) {
@@ -54,6 +55,17 @@ export function showChart(data, store) {
     picture.append(svg("line", { class: "playhead", y1: top, y2: height - bottom }), svg("circle", { class: "playhead-dot", r: 4 }));
     picture.setAttribute("aria-label", summary(state));
     movePlayhead(state);
+  }
+
+  // The steps in which an edit of the selected word counts, where that was drawn.
+  function drawWindow(counts) {
+    if (!counts) return;
+    const inside = data.steps.flatMap((step, i) => (step.index >= counts.start && step.index < counts.stop ? [i] : []));
+    if (!inside.length) return;
+    const { x, top, bottom } = geometry, half = (x(1) - x(0)) / 2;
+    const from = x(inside[0]) - half, to = x(inside.at(-1)) + half;
+    picture.append(svg("rect", { class: "window", x: from, y: top, width: to - from, height: bottom - top }));
+    picture.append(svg("text", { class: "window-name", x: from + 4, y: top + 11 }, "counts here"));
   }
 
   // Names stand at the right end of their curves, pushed apart; with no room, only the selected one stays.

@@ -105,12 +105,14 @@ function numbers(data, maps, word, slot) {
     ["centroid", centroid ? `${percent(centroid.x)}, ${percent(centroid.y)}` : "none", "across, down"],
   ];
   const cells = rows.map(([name, value, note]) => element("div", {}, element("dt", {}, name), element("dd", {}, value, " ", element("small", {}, note))));
-  const { test } = data.words[word];
-  if (test) {
-    const cell = element("div", {}, element("dt", {}, "map put to the test"), element("dd", {}, test.verdict, " ", element("small", {}, test.said)));
+  const { test, window: counts } = data.words[word];
+  const wide = (name, value, said) => {
+    const cell = element("div", {}, element("dt", {}, name), element("dd", {}, value, " ", element("small", {}, said)));
     cell.style.gridColumn = "1 / -1";
     cells.push(cell);
-  }
+  };
+  if (test) wide("map put to the test", test.verdict, test.said);
+  if (counts) wide("window in which it counts", `steps ${counts.start} to ${counts.stop - 1}`, counts.said);
   return cells;
 }
 
