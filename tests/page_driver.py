@@ -33,6 +33,7 @@ __all__ = [
     "QUIET",
     "WIDE",
     "Visits",
+    "axe",
     "build_page",
     "chromium",
     "folder_site",
@@ -50,7 +51,7 @@ def build_page() -> None:
 
 
 @contextmanager
-def server(runs: Path, *options: str) -> Iterator[str]:
+def server(runs: Path, *options: str, studies: Path | None = None) -> Iterator[str]:
     """A server of these runs in a process of its own; its address, with a slash at the end."""
     command = [sys.executable, "-m", "diffuscope", "serve", "--runs", str(runs), "--port", "0", *options]
     started = subprocess.Popen(
@@ -58,7 +59,11 @@ def server(runs: Path, *options: str) -> Iterator[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "DIFFUSCOPE_STUDIES": str(studies or runs.parent / "no-studies"),
+        },
     )
     said: list[str] = []
     try:
@@ -91,6 +96,14 @@ def folder_site(folder: Path) -> Iterator[str]:
     finally:
         host.shutdown()
         host.server_close()
+
+
+def axe(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe finds wrong with the page as it stands: rules, and the first signs of where."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [(each["id"], [node["html"][:160] for node in each["nodes"]]) for each in found]
 
 
 class Visits:

@@ -11,7 +11,19 @@ from urllib.parse import unquote_plus
 
 import numpy as np
 import pytest
-from page_driver import LAPTOP, NASTY, PHONE, QUIET, WIDE, Visits, build_page, chromium, folder_site, server
+from page_driver import (
+    LAPTOP,
+    NASTY,
+    PHONE,
+    QUIET,
+    WIDE,
+    Visits,
+    axe,
+    build_page,
+    chromium,
+    folder_site,
+    server,
+)
 from playwright.sync_api import Page, expect, sync_playwright
 from synthetic_run import Layout, layouts, make_run
 
@@ -81,7 +93,7 @@ def ready(page: Page) -> Page:
 def shown(page: Page) -> np.ndarray:
     """Pixels of the map's canvas, uint8 [y, x, 3]."""
     width, height, values = page.evaluate(
-        """() => { const canvas = document.querySelector("[data-testid=map] canvas");
+        """() => { const canvas = document.querySelector("[data-testid=map] canvas[data-painter]");
           const { width, height } = canvas, copy = new OffscreenCanvas(width, height).getContext("2d");
           copy.drawImage(canvas, 0, 0);
           return [width, height, Array.from(copy.getImageData(0, 0, width, height).data)]; }"""
@@ -135,6 +147,7 @@ def test_the_first_visit_opens_on_a_recording_that_comes_with_the_page(tmp_path,
     with server(tmp_path) as address:
         page = ready(visit(address))
         expect(page.get_by_text("Nothing was recorded here yet")).to_be_visible()
+        expect(page.locator("#reading-word")).to_have_text("circle")  # the first word that names a thing
         page.locator("input[type=range]").first.fill("7")
         expect(page.get_by_test_id("step")).to_contain_text("step 7")
         page.get_by_role("tab", name="Ask").click()
@@ -402,13 +415,10 @@ def test_a_run_that_is_not_there_is_said(address, browser):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["wide", "narrow"])
 def test_axe_finds_nothing_and_nothing_sticks_out(address, visit, view, scheme, size):
-    from axe_playwright_python.sync_playwright import Axe
-
     page = visit(address + view, color_scheme=scheme, viewport=size)
     expect(page.locator("main h1").first).to_be_attached(timeout=60_000)
     page.wait_for_load_state("networkidle")
-    found = Axe().run(page).response["violations"]
-    assert [(each["id"], [node["html"][:160] for node in each["nodes"]]) for each in found] == []
+    assert axe(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
@@ -433,7 +443,7 @@ def test_without_webgl_the_same_picture_is_painted(address, browser, run, runs):
     page = context.new_page()
     page.goto(at(address, "steps=3 word=circle"))
     ready(page)
-    assert page.locator("[data-testid=map] canvas").get_attribute("data-painter") == "2d"
+    assert page.locator("[data-testid=map] canvas[data-painter]").get_attribute("data-painter") == "2d"
     assert_paints(page, run.word("circle").map(3).array, DisplayScale.of(run.word("circle").steps().array))
     context.close()
     visits.close()
@@ -460,4 +470,31 @@ def test_a_static_export_opens_from_any_folder_and_answers_regions(runs, tmp_pat
         assert page.get_by_role("link", name="New recording").count() == 0
         listed = json.loads((tmp_path / "some where" / "site" / "api" / "site.json").read_text())
         assert listed["static"] is True
+        # Single sites are among the files; single heads are not, and that is said.
+        name = next(site.name for site in run.sites if site.kind == "cross")
+        page.goto(f"{host}some%20where/site/#/run/whole?select=steps=2+word=circle")
+        ready(page)
+        page.get_by_role("combobox", name="Attention").select_option(f"site {name}")
+        expected = run.word("circle").map(2, name)
+        expect(page.get_by_test_id("mass")).to_contain_text(f"{expected.mean:.3g}"[:5])
+        expect(page.get_by_text("exported without single heads")).to_be_visible()
+        assert page.get_by_role("combobox", name="Head").count() == 0
         page.close()  # Before its host: what it still asks for would fail.
+
+
+def test_a_static_export_with_heads_shows_single_heads(runs, tmp_path, visit, run):
+    from diffuscope.server.export_site import export_site
+
+    build_page()
+    export_site([runs / "whole"], tmp_path / "site", heads=True)
+    with folder_site(tmp_path / "site") as host:
+        name = next(site.name for site in run.sites if site.kind == "cross")
+        page = visit(f"{host}#/run/whole?select=steps=2+sites={name}+heads=1+word=circle")
+        expected = run.word("circle").map(2, name, 1)
+        expect(page.get_by_test_id("mass")).to_contain_text(f"{expected.mean:.3g}"[:5])
+        y, x = expected.peak
+        expect(page.get_by_test_id("numbers")).to_contain_text(f"column {x}, row {y}")
+        page.get_by_role("combobox", name="Head").select_option("0")
+        other = run.word("circle").map(2, name, 0)
+        expect(page.get_by_test_id("mass")).to_contain_text(f"{other.mean:.3g}"[:5])
+        page.close()

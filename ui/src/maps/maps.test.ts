@@ -69,8 +69,13 @@ describe("regions", () => {
     expect([...coverage(shapeOf("box:2,0,5,7")!, [2, 2], picture)]).toEqual([8, 8, 8, 8]);
     const half = coverage(shapeOf("contour:0,0;8,0;0,8")!, [2, 2], picture);
     expect(half[0]).toBeCloseTo(16);
-    expect(Math.abs(half[1]! - 8)).toBeLessThanOrEqual(1); // an edge through the cell, by 64 points
+    expect(half[1]).toBeCloseTo(8); // the edge goes through the cell from corner to corner
     expect(half[3]).toBe(0);
+    // A hollow shape that leaves a cell and comes back: 8 x 8 less a notch of 4 x 6 from above.
+    const hollow = [...coverage(shapeOf("contour:0,0;2,0;2,6;6,6;6,0;8,0;8,8;0,8")!, [4, 4], picture)];
+    expect(hollow).toEqual([4, 0, 0, 4, 4, 0, 0, 4, 4, 0, 0, 4, 4, 4, 4, 4]);
+    const turned = coverage(shapeOf("contour:0,8;8,8;8,0;6,0;6,6;2,6;2,0;0,0")!, [3, 5], picture);
+    expect(turned.reduce((a, b) => a + b)).toBeCloseTo(40);
   });
   it("are means of their cells' maps", () => {
     const cells = [[1, 0], [0, 1]].map((map) => Float32Array.from(map));

@@ -38,7 +38,7 @@ export function shapeOf(region: string): Shape | null {
   return null;
 }
 
-// Area of each cell that the shape covers, row-major; exact for pixels and boxes, of contours by 8 x 8 points a cell.
+// Area of each cell that the shape covers, row-major, in pixels of the picture.
 export function coverage(shape: Shape, grid: readonly [number, number], picture: { width: number; height: number }): Float64Array {
   const [rows, columns] = grid;
   const weights = new Float64Array(rows * columns);
@@ -58,22 +58,27 @@ export function coverage(shape: Shape, grid: readonly [number, number], picture:
 
 const overlap = (from: number, to: number, start: number, size: number) => Math.max(0, Math.min(to, start + size) - Math.max(from, start));
 
+// Area of a polygon inside a rectangle: cut along its four sides one after another (Sutherland and Hodgman 1974), then
+// the shoelace formula. What cutting leaves along a side of a hollow shape encloses nothing.
 function inContour(points: readonly Point[], x: number, y: number, width: number, height: number): number {
-  const FINE = 8;
-  let count = 0;
-  for (let i = 0; i < FINE * FINE; i++) {
-    if (contains(points, x + (((i % FINE) + 0.5) / FINE) * width, y + ((Math.floor(i / FINE) + 0.5) / FINE) * height)) count++;
+  let left = [...points];
+  for (const [axis, at, sign] of [["x", x, 1], ["x", x + width, -1], ["y", y, 1], ["y", y + height, -1]] as const) {
+    const depth = (point: Point) => sign * (point[axis] - at);
+    left = left.flatMap((point, i) => {
+      const before = left[(i + left.length - 1) % left.length]!;
+      const [from, to] = [depth(before), depth(point)];
+      const kept = to >= 0 ? [point] : [];
+      if (from >= 0 === to >= 0) return kept;
+      const share = from / (from - to);
+      return [{ x: before.x + share * (point.x - before.x), y: before.y + share * (point.y - before.y) }, ...kept];
+    });
   }
-  return (count / FINE / FINE) * width * height;
-}
-
-function contains(points: readonly Point[], x: number, y: number): boolean {
-  let inside = false;
-  points.forEach((a, i) => {
-    const b = points[(i + points.length - 1) % points.length]!;
-    if (a.y > y !== b.y > y && x < ((b.x - a.x) * (y - a.y)) / (b.y - a.y) + a.x) inside = !inside;
+  let twice = 0;
+  left.forEach((point, i) => {
+    const before = left[(i + left.length - 1) % left.length]!;
+    twice += before.x * point.y - point.x * before.y;
   });
-  return inside;
+  return Math.abs(twice) / 2;
 }
 
 // The mean of the cells' maps `[cell, y, x]`, weighted by what the region covers of each.

@@ -11,6 +11,7 @@ export type Route =
   | { view: "edit"; run: string }
   | { view: "compare"; run: string; other: string; control: string | null }
   | { view: "morph"; run: string; film: string } // the film's own words: see views/morph/film.ts
+  | { view: "atlas"; run: string; atlas: string } // its own part of the query: see views/atlas/state.ts
   | { view: "studies" }
   | { view: "study"; study: string };
 
@@ -44,12 +45,16 @@ export function writeAddress({ route, selection, also, direction, diffused }: Ad
   for (const label of also) parts.push(`also=${encoded(label)}`);
   if (selection.region !== null && direction !== "to") parts.push(`direction=${direction}`);
   if (selection.region !== null && diffused) parts.push("diffused");
+  if (route.view === "atlas" && route.atlas) parts.push(route.atlas);
   if (route.view === "compare" && route.control) parts.push(`control=${encoded(route.control)}`);
   return `#/${writeRoute(route)}${parts.length ? `?${parts.join("&")}` : ""}`;
 }
 
+const COMMON = /^(select|also|direction|diffused)(=|$)/;
+
 function readRoute([view, a, b]: string[], asked: URLSearchParams, query: string): Route {
   if (view === "morph") return { view, run: a ?? "", film: query };
+  if (view === "atlas") return { view, run: a ?? "", atlas: query.split("&").filter((part) => part && !COMMON.test(part)).join("&") };
   if (view === "run" && a) return { view, run: a };
   if (view === "edit" && a) return { view, run: a };
   if (view === "compare" && a && b) return { view, run: a, other: b, control: asked.get("control") };
@@ -64,6 +69,7 @@ function writeRoute(route: Route): string {
     case "run":
     case "edit":
     case "morph":
+    case "atlas":
       return `${route.view}/${part(route.run)}`;
     case "compare":
       return `compare/${part(route.run)}/${part(route.other)}`;

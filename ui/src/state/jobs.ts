@@ -4,6 +4,7 @@ import { useEffect, useState } from "react";
 import type { Source } from "../api/source";
 import type { Failure, Job, JobRequest, JobResult } from "../api/types";
 import { t } from "../text";
+import { lookAtJobs } from "./jobList";
 
 export interface LiveJob {
   id: string;
@@ -79,8 +80,17 @@ export function follow(source: Source, id: string, tell: (job: LiveJob) => void)
   return () => stream.close();
 }
 
-export const startJob = (source: Source, body: JobRequest): Promise<Job> => source.server!.send<Job>("POST", "api/jobs", body);
-export const cancelJob = (source: Source, id: string): Promise<Job> => source.server!.send<Job>("DELETE", `api/jobs/${encodeURIComponent(id)}`);
+export async function startJob(source: Source, body: JobRequest): Promise<Job> {
+  const job = await source.server!.send<Job>("POST", "api/jobs", body);
+  lookAtJobs();
+  return job;
+}
+
+export async function cancelJob(source: Source, id: string): Promise<Job> {
+  const job = await source.server!.send<Job>("DELETE", `api/jobs/${encodeURIComponent(id)}`);
+  lookAtJobs();
+  return job;
+}
 
 // Start a job and wait for its end.
 export async function runJob(source: Source, body: JobRequest): Promise<LiveJob> {

@@ -1,10 +1,12 @@
 // One recording, loaded: what it is, its words, and their maps as they are asked for.
 
 import { useEffect, useMemo, useRef, useState } from "react";
+import type { TensorFile } from "../api/safetensors";
 import type { Source } from "../api/source";
 import type { RunDetail, Site, Word, Words } from "../api/types";
 import { meanOver, seriesOf, sumOf, type Heat, type Series } from "../maps/series";
 import { resolveRanges, resolveSites, selectionText, type Selection } from "../selection";
+import { t } from "../text";
 import { useResource, type Resource } from "./resource";
 
 export interface Recording {
@@ -26,6 +28,11 @@ export function useRecording(source: Source, id: string | null): Resource<Record
 // The path of one of the run's files; with its version it is kept for good.
 export function filePath(run: { id: string; version: string | null }, file: string): string {
   return `api/runs/${encodeURIComponent(run.id)}/${file}${run.version ? `?v=${run.version}` : ""}`;
+}
+
+// The finished picture as it is shown: exact where pixels are seen one by one, else the smaller file.
+export function shownPicture(run: RunDetail): string {
+  return filePath(run, (run.width ?? 0) * (run.height ?? 0) > 256 * 256 ? "image.webp" : "image.png");
 }
 
 export type SiteChoice =
@@ -70,10 +77,31 @@ export function wordsOf(words: Words, label: string): Word[] {
   return [];
 }
 
-// The word that a page opens on: the first that names something.
+// The word that a page opens on: the first that names a thing. In English that is the last of the first words that stand
+// together with no small word or comma between them ("a red circle left of …"), be they not said of a picture ("a photo
+// of …") or of what is done ("an astronaut riding …").
 export function firstWord(words: Words): Word | null {
-  return words.words.find((word) => word.kind === "content") ?? words.words[0] ?? null;
+  const plain = words.words.filter((word) => word.kind !== "special" && word.tokens.length > 0);
+  const content = plain.filter((word) => word.kind === "content");
+  const groups: Word[][] = [];
+  plain.forEach((word, i) => {
+    if (word.kind !== "content") return;
+    const before = plain[i - 1];
+    const apart = !before || before.kind !== "content" || /[^\s-]/.test(words.prompt.slice(before.end ?? 0, word.start ?? 0));
+    if (apart) groups.push([word]);
+    else groups.at(-1)!.push(word);
+  });
+  for (const group of groups) {
+    const done = group.findIndex((word, i) => i > 0 && /ing$/i.test(word.text));
+    const thing = group[(done > 0 ? done : group.length) - 1]!;
+    const next = plain[plain.indexOf(thing) + 1];
+    const ofPicture = PICTURES.has(thing.text.toLowerCase()) && next?.text.toLowerCase() === "of";
+    if (!ofPicture) return thing;
+  }
+  return content[0] ?? words.words[0] ?? null;
 }
+
+const PICTURES = new Set(["photo", "photograph", "picture", "image", "painting", "drawing", "sketch", "portrait", "illustration", "render", "rendering", "watercolor", "watercolour", "print", "poster", "view", "shot", "close-up", "closeup"]);
 
 async function wordSeries({ source, run, words, steps }: Recording, word: Word, choice: SiteChoice, selection: Selection): Promise<Series> {
   const fallback = { label: word.label, steps };
@@ -85,9 +113,10 @@ async function wordSeries({ source, run, words, steps }: Recording, word: Word, 
       return seriesOf(await file(`/grids/${choice.grid}.safetensors`), fallback);
     case "site":
       if (choice.head === null) return seriesOf(await file(`/sites/${choice.site.index}.safetensors`), fallback);
+      if (!source.server && !source.site.heads && source.site.atlas) return atlasHead(await source.tensors(filePath(run, `atlas/word-${word.index}/all.safetensors`)), choice.site.index, choice.head, word.label);
       return headSeries(await file(`/heads/${choice.site.index}.safetensors`), choice.head, fallback);
     case "other": {
-      if (!source.server) throw new Error("This choice of sites needs a server; choose all, a grid or one site.");
+      if (!source.server) throw new Error(t.view.otherNeedsServer);
       const asked = selectionText({ ...selection, steps: "all", word: word.label, concept: null, region: null });
       return seriesOf(await source.server.ask(`api/runs/${encodeURIComponent(run.id)}/map`, { selection: asked, each_step: true }), { ...fallback, label: words.words[word.index]?.label ?? word.label });
     }
@@ -100,11 +129,38 @@ function headSeries(file: Awaited<ReturnType<Source["tensors"]>>, head: number, 
   const [steps, heads, height, width] = tensor.shape as [number, number, number, number];
   const numbers = JSON.parse(file.metadata.heads ?? "[]") as number[];
   const place = numbers.length ? numbers.indexOf(head) : head;
-  if (place < 0) throw new Error(`head ${head} was not kept`);
+  if (place < 0) throw new Error(t.view.headNotKept(head));
   const area = width * height;
   const values = new Float32Array(steps * area);
   for (let step = 0; step < steps; step++) values.set(tensor.values.subarray((step * heads + place) * area, (step * heads + place + 1) * area), step * area);
   return seriesOf({ metadata: file.metadata, tensors: { maps: { ...tensor, shape: [steps, height, width], values } } }, fallback);
+}
+
+// One head out of the atlas's file of a word, where an export has that and no single heads: 256 levels between each map's
+// own least and greatest value, which are exact.
+export function atlasHead(file: TensorFile, site: number, head: number, label: string): Series {
+  const sites = JSON.parse(file.metadata.sites ?? "[]") as { index: number; heads: number[]; first: number }[];
+  const slots = JSON.parse(file.metadata.slots ?? "[]") as (number | "mean")[];
+  const there = sites.find(({ index }) => index === site);
+  const place = there?.heads.indexOf(head) ?? -1;
+  const { [`maps/${site}`]: maps, min, max, mean } = file.tensors;
+  if (!there || place < 0 || !maps || !min || !max || !mean) throw new Error(t.view.headNotKept(head));
+  const [, heads, height, width] = maps.shape as [number, number, number, number];
+  const cells = min.shape[1]!;
+  const area = width * height;
+  const kept = slots.flatMap((slot, at) => (slot === "mean" ? [] : [{ step: slot, at, cell: at * cells + there.first + place }]));
+  const stored = (at: number) => maps.values.subarray((at * heads + place) * area, (at * heads + place + 1) * area);
+  return {
+    label,
+    unit: file.metadata.unit ?? "attention probability",
+    aggregation: file.metadata.aggregation ?? "",
+    exact: false,
+    width,
+    height,
+    steps: kept.map(({ step }) => step),
+    maps: kept.map(({ at, cell }) => stored(at).map((value) => min.values[cell]! + ((max.values[cell]! - min.values[cell]!) * value) / 255)),
+    mass: Float32Array.from(kept, ({ cell }) => mean.values[cell]!),
+  };
 }
 
 const choiceKey = (choice: SiteChoice, selection: Selection): string =>
@@ -118,6 +174,17 @@ export interface WordMaps {
   error: Error | null;
 }
 
+// What is fetched ahead of the words that are asked for: enough for some twenty words of a 64 x 64 grid over 50 steps.
+// Further words come when they are chosen.
+export const AHEAD = 8e6;
+const EXACT = 256 * 1024; // files up to this size hold float32, larger ones float16
+
+export function bytesOfWord(recording: Recording): number {
+  const [height = 0, width = 0] = recording.run.grid ?? [];
+  const whole = recording.steps.length * height * width * 4;
+  return whole > EXACT ? whole / 2 : whole;
+}
+
 const NOTHING: WordMaps = { series: new Map(), means: new Map(), error: null };
 
 // Every word's maps for the selection's sites and heads: the wanted words first, then the others, so that scrubbing,
@@ -125,15 +192,16 @@ const NOTHING: WordMaps = { series: new Map(), means: new Map(), error: null };
 export function useWordMaps(recording: Recording | null, selection: Selection, wanted: readonly string[]): WordMaps {
   const choice = useMemo(() => (recording ? siteChoice(recording.run, selection) : null), [recording, selection.sites, selection.heads]);
   const key = recording && choice ? `${recording.run.id} ${recording.run.version} ${choiceKey(choice, selection)}` : null;
-  const [state, setState] = useState<{ key: string | null; maps: WordMaps }>({ key: null, maps: NOTHING });
+  const [state, setState] = useState<{ key: string | null; maps: WordMaps; settled: boolean }>({ key: null, maps: NOTHING, settled: false });
   const first = useRef(wanted);
   first.current = wanted;
+  const missing = state.key === key && state.settled ? wanted.filter((label) => !state.maps.series.has(label)).join("\n") : "";
   useEffect(() => {
     if (!recording || !choice || !recording.run.can.words) return;
     let going = true;
     const series = new Map<string, Series>();
     let means = new Map<string, Heat>();
-    const show = (error: Error | null = null) => going && setState({ key, maps: { series: new Map(series), means, error } });
+    const show = (error: Error | null = null, settled = false) => going && setState({ key, maps: { series: new Map(series), means, error }, settled });
     const meansThere =
       choice.kind === "all"
         ? recording.source.tensors(filePath(recording.run, "maps/all.safetensors")).then((file) => {
@@ -148,9 +216,11 @@ export function useWordMaps(recording: Recording | null, selection: Selection, w
     const load = async () => {
       await meansThere.catch(() => undefined);
       const left = [...recording.words.words];
+      const each = bytesOfWord(recording);
       while (left.length && going) {
         left.sort((a, b) => rank(a) - rank(b) || a.index - b.index);
         const wantedNow = rank(left[0]!) === 0;
+        if (!wantedNow && (series.size + 1) * each > AHEAD) return show(null, true);
         const batch = left.splice(0, wantedNow ? 1 : 4);
         try {
           const found = await Promise.all(batch.map((word) => wordSeries(recording, word, choice, selection)));
@@ -167,14 +237,39 @@ export function useWordMaps(recording: Recording | null, selection: Selection, w
       going = false;
     };
   }, [key]);
+  // Words beyond what is fetched ahead come when they are wanted.
+  useEffect(() => {
+    if (!recording || !choice || missing === "") return;
+    let going = true;
+    for (const word of recording.words.words.filter(({ label }) => missing.split("\n").includes(label))) {
+      wordSeries(recording, word, choice, selection).then(
+        (found) => going && setState((now) => (now.key === key ? { ...now, maps: { ...now.maps, series: new Map(now.maps.series).set(word.label, found) } } : now)),
+        (error: unknown) => going && setState((now) => (now.key === key ? { ...now, settled: false, maps: { ...now.maps, error: error instanceof Error ? error : new Error(String(error)) } } : now)),
+      );
+    }
+    return () => {
+      going = false;
+    };
+  }, [key, missing]);
   return state.maps;
 }
 
-// The maps of a label, which may be a phrase: the sum of its words' maps.
+// The maps of a label, which may be a phrase: the sum of its words' maps. The same answer is the same object, so that what
+// shows it is not drawn anew.
 export function labelSeries(words: Words, maps: WordMaps, label: string): Series | null {
+  const known = labelled.get(maps.series) ?? new Map<string, Series>();
+  labelled.set(maps.series, known);
+  const found = known.get(label);
+  if (found) return found;
   const parts = wordsOf(words, label).map((word) => maps.series.get(word.label));
-  return parts.length > 0 && parts.every((part) => part !== undefined) ? { ...sumOf(parts), label } : null;
+  if (parts.length === 0 || parts.some((part) => part === undefined)) return null;
+  const [only] = parts;
+  const made = parts.length === 1 && only!.label === label ? only! : { ...sumOf(parts as Series[]), label };
+  known.set(label, made);
+  return made;
 }
+
+const labelled = new WeakMap<WordMaps["series"], Map<string, Series>>();
 
 export function labelMean(words: Words, maps: WordMaps, label: string): Heat | null {
   const parts = wordsOf(words, label).map((word) => maps.means.get(word.label));

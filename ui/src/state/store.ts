@@ -30,6 +30,7 @@ export interface State extends Address, Preferences {
   // Shown for as long as something else is pointed at: a sentence's evidence.
   lent: Selection | null;
   compare: CompareMode;
+  watched: string | null; // the job that the form of new recordings shows
   set: (change: Partial<State>) => void;
   select: (change: Partial<Selection>) => void;
   go: (route: Route, address?: Partial<Omit<Address, "route">>) => void;
@@ -56,6 +57,7 @@ export const useStore = create<State>()((set) => ({
   place: null,
   lent: null,
   compare: "beside",
+  watched: null,
   set: (change) => set(change),
   select: (change) => set((state) => ({ selection: { ...state.selection, ...change } })),
   go: (route, address) =>

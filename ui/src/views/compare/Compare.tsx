@@ -86,6 +86,7 @@ function Compared({ first, second, control }: { first: Recording; second: Record
         {difference && <Curves curves={[{ label: selection.word ?? "", values: difference, hue: undefined, primary: true }]} count={first.steps.length} onStep={(share) => goToShare(first.steps, share)} title={t.compare.timeline} signed />}
       </Dock>
       <div className="page compare-below">
+        <div className="stack compare-measured">
         <section className="stack" aria-label={t.compare.words}>
           <h2>{t.compare.words}</h2>
           {measured.loading && <Waiting />}
@@ -113,9 +114,10 @@ function Compared({ first, second, control }: { first: Recording; second: Record
             </>
           )}
         </section>
+        <EditTree run={second.run.id} />
+        </div>
         <div className="stack">
           {told.value?.available && <Sentences explanation={told.value} />}
-          <EditTree run={second.run.id} />
         </div>
       </div>
     </div>

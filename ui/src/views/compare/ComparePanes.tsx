@@ -8,10 +8,12 @@ import { number } from "../../maps/measure";
 import { extent, seriesOf } from "../../maps/series";
 import type { Question } from "../../state/question";
 import { useResource } from "../../state/resource";
-import { filePath, type Recording } from "../../state/run";
+import { usePreviews, useShot } from "../../state/previews";
+import { shownPicture, type Recording } from "../../state/run";
 import { useStore } from "../../state/store";
 import { t } from "../../text";
 import { HeatCanvas } from "../explore/HeatCanvas";
+import { Picture } from "../explore/Picture";
 
 interface Panes {
   first: Recording;
@@ -20,18 +22,15 @@ interface Panes {
   question: Question;
   edited: Question;
   pair: string;
+  id?: string; // of the section; two on one page have two
 }
 
-export function ComparePanes({ first, second, control, question, edited, pair }: Panes) {
+export function ComparePanes({ first, second, control, question, edited, pair, id = "view" }: Panes) {
   const { compare, colours, smooth, opacity } = useStore();
   const [withMap, setWithMap] = useState(false);
   const [meet, setMeet] = useState(50);
   const step = question.steps.length === 1 ? question.steps[0]! : null;
   const aspect = (first.run.width ?? 1) / (first.run.height ?? 1);
-  const shot = (recording: Recording): string => {
-    const there = step !== null && recording.run.timetable.some((each) => each.index === step && each.preview);
-    return recording.source.url(filePath(recording.run, there ? `previews/${String(step).padStart(4, "0")}.webp` : "image.png"));
-  };
   // One range for both maps, so that they can be compared by eye.
   const range = useMemo<[number, number]>(() => {
     const maps = [question.heat, edited.heat].flatMap((heat) => (heat ? [heat.values] : []));
@@ -42,21 +41,21 @@ export function ComparePanes({ first, second, control, question, edited, pair }:
   const pane = (recording: Recording, caption: string, heat: Question["heat"]) => (
     <figure className="pane" key={caption}>
       <div className="frame">
-        <img fetchPriority="high" src={shot(recording)} alt={`${caption}: ${recording.run.prompt ?? ""}`} className={`${withMap && heat ? " behind" : ""}`} />
+        <Shown recording={recording} step={step} alt={`${caption}: ${recording.run.prompt ?? ""}`} muted={withMap && heat !== null} />
         <HeatCanvas painting={painting(heat)} />
       </div>
       <figcaption><span>{caption}</span><span>{step === null ? t.run.finished : t.run.predicted(step)}</span></figcaption>
     </figure>
   );
   return (
-    <section className="mat stage" id="view" tabIndex={-1} aria-label={t.compare.mode} style={{ "--aspect": aspect } as CSSProperties}>
+    <section className="mat stage" id={id} tabIndex={-1} aria-label={t.compare.mode} style={{ "--aspect": aspect } as CSSProperties}>
       <div className={`panes compare-panes ${compare}`}>
         {compare === "beside" && [pane(first, t.compare.before, question.heat), pane(second, t.compare.after, edited.heat), control && pane(control, t.compare.control, null)]}
         {compare === "slider" && (
           <figure className="pane">
             <div className="frame">
-              <img src={shot(first)} alt={t.compare.before} />
-              <img src={shot(second)} alt={t.compare.after} style={{ clipPath: `inset(0 0 0 ${meet}%)` }} />
+              <Shown recording={first} step={step} alt={t.compare.before} />
+              <Shown recording={second} step={step} alt={t.compare.after} style={{ clipPath: `inset(0 0 0 ${meet}%)` }} />
               <span className="meet" style={{ left: `${meet}%` }} aria-hidden="true" />
             </div>
             <Slider label={t.compare.slider} value={meet} onChange={setMeet} />
@@ -64,7 +63,7 @@ export function ComparePanes({ first, second, control, question, edited, pair }:
           </figure>
         )}
         {compare === "difference" && <Difference first={first} pair={pair} />}
-        {compare === "flicker" && <Flicker shots={[shot(first), shot(second)]} />}
+        {compare === "flicker" && <Flicker recordings={[first, second]} step={step} />}
       </div>
       <div className="row" style={{ marginTop: 10 }}>
         {compare === "beside" && <Check label={t.compare.wordMap} checked={withMap} onChange={setWithMap} />}
@@ -73,6 +72,14 @@ export function ComparePanes({ first, second, control, question, edited, pair }:
       </div>
     </section>
   );
+}
+
+// The finished picture, or the one predicted at the step shown where there is such.
+function Shown({ recording, step, alt, muted, style }: { recording: Recording; step: number | null; alt: string; muted?: boolean; style?: CSSProperties }) {
+  const there = step !== null && recording.run.timetable.some((each) => each.index === step && each.preview);
+  const found = useShot(recording, usePreviews(recording, step !== null), there ? step : null);
+  const address = found?.address ?? recording.source.url(shownPicture(recording.run));
+  return <Picture shot={found?.shot ?? null} address={address} alt={alt} muted={muted} style={style} />;
 }
 
 function Difference({ first, pair }: { first: Recording; pair: string }) {
@@ -87,7 +94,7 @@ function Difference({ first, pair }: { first: Recording; pair: string }) {
   return (
     <figure className="pane">
       <div className="frame">
-        {first.run.has_image && <img src={first.source.url(filePath(first.run, "image.png"))} alt={t.compare.change} className="behind" />}
+        {first.run.has_image && <img src={first.source.url(shownPicture(first.run))} alt={t.compare.change} className="behind" />}
         <HeatCanvas painting={painting} />
       </div>
       {painting && (
@@ -102,7 +109,7 @@ function Difference({ first, pair }: { first: Recording; pair: string }) {
 }
 
 // Three changes in two seconds: slow enough to harm no one. Held still where less motion is wished for.
-function Flicker({ shots }: { shots: [string, string] }) {
+function Flicker({ recordings, step }: { recordings: [Recording, Recording]; step: number | null }) {
   const calm = window.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
   const [going, setGoing] = useState(!calm);
   const [now, setNow] = useState(0);
@@ -114,7 +121,7 @@ function Flicker({ shots }: { shots: [string, string] }) {
   return (
     <figure className="pane">
       <div className="frame">
-        {shots.map((address, i) => <img key={i} src={address} alt={now === i ? (i ? t.compare.after : t.compare.before) : ""} style={{ visibility: now === i ? "visible" : "hidden" }} />)}
+        {recordings.map((recording, i) => <Shown key={i} recording={recording} step={step} alt={now === i ? (i ? t.compare.after : t.compare.before) : ""} style={{ visibility: now === i ? "visible" : "hidden" }} />)}
       </div>
       <figcaption>
         <span>{now ? t.compare.after : t.compare.before}</span>

@@ -6,7 +6,7 @@ import { Button, Check, Failed, Waiting } from "../../parts/controls";
 import { ended, startJob, useJob } from "../../state/jobs";
 import { useQuestion } from "../../state/question";
 import { useResource } from "../../state/resource";
-import { filePath, firstWord, useRecording, useWordMaps, type Recording } from "../../state/run";
+import { firstWord, shownPicture, useRecording, useWordMaps, type Recording } from "../../state/run";
 import { useLibrary, useSourceOf } from "../../state/source";
 import { useStore } from "../../state/store";
 import { t } from "../../text";
@@ -86,7 +86,7 @@ function Editor({ recording }: { recording: Recording }) {
             {error && <Failed error={error} />}
           </section>
           <figure className="pane">
-            {run.has_image && <img className="frame" src={source.url(filePath(run, "image.png"))} alt={run.prompt ?? ""} />}
+            {run.has_image && <img className="frame" src={source.url(shownPicture(run))} alt={run.prompt ?? ""} />}
             <figcaption>{t.compare.before}</figcaption>
           </figure>
           <section aria-label={t.job.progress}>

@@ -25,7 +25,12 @@ export function Inspector(props: RunView & { tool: Tool; onTool: (tool: Tool) =>
         <Tabs.List className="tabs" aria-label={t.view.title}>
           {Object.entries(panels).map(([name, [title]]) => <Tabs.Trigger key={name} value={name}>{title}</Tabs.Trigger>)}
         </Tabs.List>
-        {Object.entries(panels).map(([name, [, panel]]) => <Tabs.Content key={name} value={name} className="tab-panel">{panel}</Tabs.Content>)}
+        {Object.entries(panels).map(([name, [title, panel]]) => (
+          <Tabs.Content key={name} value={name} className="tab-panel">
+            {name !== "read" && <h2 className="unseen">{title}</h2>}
+            {panel}
+          </Tabs.Content>
+        ))}
       </Tabs.Root>
     </aside>
   );

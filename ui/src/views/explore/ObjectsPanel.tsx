@@ -1,5 +1,6 @@
 // Objects found from the maps: listed, and outlined over the picture.
 
+import { useMemo } from "react";
 import { useResource } from "../../state/resource";
 import { filePath, type Recording } from "../../state/run";
 import { useStore } from "../../state/store";
@@ -43,13 +44,15 @@ export function ObjectsPanel({ recording, outlined, onOutlined }: RunView & { ou
 export function ObjectShapes({ recording }: { recording: Recording }) {
   const { value } = useObjects(recording);
   const { width, height } = recording.run;
+  const shapes = useMemo(() => (value?.objects ?? []).map((each) => ({ each, path: outline(maskOf(each.rle), each.rle.size[1], each.rle.size[0]) })), [value]);
   if (!value?.available || !width || !height) return null;
   return (
     <>
       <svg viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" role="img" aria-label={value.objects.map((each) => each.label).join(", ")} data-testid="objects">
-        {value.objects.map((each) => (
+        {shapes.map(({ each, path }) => (
           <g key={each.index} className="object-shape">
-            <path d={outline(maskOf(each.rle), each.rle.size[1], each.rle.size[0])} />
+            <path className="under" d={path} />
+            <path d={path} />
             <rect x={each.box[0]} y={each.box[1]} width={each.box[2]} height={each.box[3]} strokeDasharray="3 3" strokeOpacity={0.6} />
           </g>
         ))}

@@ -4,11 +4,13 @@ import type { CSSProperties, MouseEvent, ReactNode } from "react";
 import type { Word } from "../../api/types";
 import { wordsOf } from "../../state/run";
 import { useStore } from "../../state/store";
+import { stopTests, testable, testWords, useTests } from "../../state/tests";
 import { t } from "../../text";
+import { isVerdict, VerdictKey, VerdictMark } from "./Verdict";
 import { HUES, type RunView } from "./view";
 
 export function Prompt({ recording, selection, maps, question }: RunView) {
-  const { run, words } = recording;
+  const { run, words, source } = recording;
   const also = useStore((state) => state.also);
   const { select, set } = useStore.getState();
   const chosen = selection.word === null ? [] : wordsOf(words, selection.word);
@@ -20,6 +22,8 @@ export function Prompt({ recording, selection, maps, question }: RunView) {
   };
   const plain = words.words.filter((word) => word.kind !== "special");
   const most = Math.max(1e-12, ...plain.map(massOf));
+  const tests = useTests(recording, question.heat !== null);
+  const untested = [...plain].sort((a, b) => (a.kind === b.kind ? 0 : a.kind === "content" ? -1 : 1)).filter((word) => word.tokens.length > 0 && !tests.found[word.label]).map((word) => word.label);
 
   const choose = (word: Word, event: MouseEvent) => {
     if (event.shiftKey && !chosen.includes(word)) {
@@ -33,6 +37,8 @@ export function Prompt({ recording, selection, maps, question }: RunView) {
     const primary = chosen.includes(word) && question.kind === "word";
     const beside = also.indexOf(word.label);
     const style = { "--mass": Math.min(1, massOf(word) / most), ...(beside >= 0 ? { "--hue": `var(${HUES[beside]})` } : {}) } as CSSProperties;
+    const verdict = tests.found[word.label]?.verdict;
+    const told = isVerdict(verdict) ? verdict : null;
     const repeated = word.label.includes("#") ? word.label.split("#").at(-1) : null;
     return (
       <button
@@ -41,12 +47,15 @@ export function Prompt({ recording, selection, maps, question }: RunView) {
         className={`chip${primary ? " primary" : ""}${word.kind === "special" ? " special" : ""}`}
         style={style}
         aria-pressed={primary || beside >= 0}
+        title={told ? t.faithful.chip(told) : undefined}
         aria-keyshortcuts={digit === null ? undefined : String(digit)}
         onClick={(event) => choose(word, event)}
       >
         {digit !== null && <kbd aria-hidden="true">{digit}</kbd>}
         {word.kind === "special" ? t.run.special[word.label === "<start>" ? "start" : "end"] : word.text}
         {repeated && <sub>{repeated}</sub>}
+        {told && <VerdictMark verdict={told} />}
+        {tests.testing === word.label && <span className="spinner" aria-hidden="true" />}
         <span className="chip-mass" aria-hidden="true" />
       </button>
     );
@@ -78,6 +87,16 @@ export function Prompt({ recording, selection, maps, question }: RunView) {
           <button type="button" className="button quiet" onClick={() => { select({ word: neighbours }); set({ also: [] }); }}>{t.run.join}</button>
         )}
         {also.length > 0 && <button type="button" className="button quiet" onClick={() => set({ also: [] })}>{t.run.alone}</button>}
+        <VerdictKey tests={tests.found} />
+        {testable(recording) && run.can.words && run.state === "complete" && (tests.testing ? (
+          <>
+            <span role="status">{t.faithful.now(tests.testing, tests.waiting.length)}</span>
+            <button type="button" className="button quiet" onClick={() => stopTests(source)}>{t.faithful.stop}</button>
+          </>
+        ) : untested.length > 0 && (
+          <button type="button" className="button quiet" title={t.faithful.note} onClick={() => void testWords(recording, untested)}>{t.faithful.all(untested.length, plain.length)}</button>
+        ))}
+        {tests.error && <span role="alert">{t.failed(tests.error)}</span>}
       </div>
       {run.state !== "complete" && run.state !== "running" && <p className="notice">{t.run.stopped(run.steps_recorded, run.steps)}</p>}
     </section>

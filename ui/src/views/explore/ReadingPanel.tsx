@@ -62,7 +62,7 @@ export function ReadingPanel(view: RunView) {
         <Elsewhere recording={recording} selection={view.selection} />
       </section>
       <section className="section">
-        <MassTable {...view} />
+        <MassTable recording={recording} maps={view.maps} />
       </section>
     </>
   );
@@ -84,7 +84,7 @@ function PointerValue({ question, recording, selection, maps }: RunView) {
           <b>{number(precise ?? value, precise !== null || question.exact ? 6 : 4)}</b>
           {question.unit} · {t.reading.at(cell.x, cell.y)}
           <br />
-          {t.reading.timesMean((value / Math.max(1e-30, measure(heat).mean)).toFixed(2))} · {precise !== null || question.exact ? t.reading.exact : t.reading.rounded}
+          {t.reading.timesMean((value / Math.max(1e-30, measure(heat).mean)).toFixed(2))} · {precise !== null || question.exact ? t.reading.exact : recording.source.server ? t.reading.rounded : t.reading.roundedHere}
         </>
       )}
     </p>

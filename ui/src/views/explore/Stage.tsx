@@ -1,14 +1,16 @@
 // The picture, and the map over it: read by pointing, asked by clicking or drawing.
 
-import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
+import { useMemo, useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
 import { Legend } from "./Legend";
 import { HeatCanvas } from "./HeatCanvas";
 import { ObjectShapes } from "./ObjectsPanel";
+import { Picture } from "./Picture";
 import { measure } from "../../maps/measure";
 import { boxRegion, lassoRegion, pixelRegion, shapeOf, type Point } from "../../maps/regions";
 import { extent, meanOver } from "../../maps/series";
 import type { Painting } from "../../maps/heat";
-import { filePath, labelSeries } from "../../state/run";
+import { previewSteps, usePreviews, useShot, type Shot } from "../../state/previews";
+import { labelSeries, shownPicture } from "../../state/run";
 import { useStore } from "../../state/store";
 import { t } from "../../text";
 import { colourRange, RGB, type RunView } from "./view";
@@ -96,11 +98,11 @@ export function Stage(view: RunView & { tool: Tool; outlined: boolean }) {
       <div className="panes">
         <figure className="pane pane-picture">
           <div className="frame read" onPointerMove={(event) => set({ place: placeOf(event) })} onPointerLeave={() => set({ place: null })}>
-            {picture.address && <img src={picture.address} alt={picture.caption} fetchPriority="high" />}
+            {picture && <Picture shot={picture.shot} address={picture.address} alt={picture.caption} />}
             {outlined && <ObjectShapes recording={recording} />}
             <PatchMark view={view} />
           </div>
-          <figcaption>{picture.caption}</figcaption>
+          <figcaption>{picture?.caption ?? t.run.nothing}</figcaption>
         </figure>
         <figure className="pane">
           <div
@@ -120,7 +122,7 @@ export function Stage(view: RunView & { tool: Tool; outlined: boolean }) {
             onBlur={() => set({ place: null })}
             onKeyDown={keys}
           >
-            {picture.address && <img src={picture.address} alt="" className={`behind${look === "light" ? " plain" : ""}`} />}
+            {picture && <Picture shot={picture.shot} address={picture.address} alt="" muted={look !== "light"} />}
             <HeatCanvas painting={painting} />
             {outlined && <ObjectShapes recording={recording} />}
             <svg viewBox={`0 0 ${size.width} ${size.height}`} preserveAspectRatio="none" aria-hidden="true">
@@ -162,36 +164,13 @@ function PatchMark({ view: { question } }: { view: RunView }) {
 }
 
 // The finished picture, or the one predicted at the step shown.
-function usePicture({ recording, question }: RunView, behind: "step" | "final"): { address: string | null; caption: string } {
+function usePicture({ recording, question }: RunView, behind: "step" | "final"): { shot: Shot | null; address: string; caption: string } | null {
   const { source, run } = recording;
-  const previews = run.timetable.filter((step) => step.preview).map((step) => step.index);
-  const step = question.steps.length === 1 ? question.steps[0]! : null;
-  const final = run.has_image ? source.url(filePath(run, "image.png")) : null;
-  const preview = (index: number) => source.url(filePath(run, `previews/${String(index).padStart(4, "0")}.webp`));
-  // Fetched once and held by the page, so that scrubbing asks for nothing, from hosts that forbid keeping too.
-  const [held, setHeld] = useState<ReadonlyMap<number, string>>(new Map());
-  const ready = question.heat !== null;
-  useEffect(() => {
-    if (!ready) return;
-    const found = new Map<number, string>();
-    let going = true;
-    const load = async () => {
-      for (const index of previews) {
-        const answer = going ? await fetch(preview(index)).catch(() => null) : null;
-        if (!going) return;
-        if (answer?.ok) found.set(index, URL.createObjectURL(await answer.blob()));
-      }
-      if (going) setHeld(new Map(found));
-    };
-    void load();
-    return () => {
-      going = false;
-      setHeld(new Map());
-      for (const address of found.values()) URL.revokeObjectURL(address);
-    };
-  }, [ready, run.id, run.version]);
-  if (step !== null && behind === "step" && previews.includes(step)) return { address: held.get(step) ?? preview(step), caption: t.run.predicted(step) };
-  if (final) return { address: final, caption: t.run.finished };
-  const last = previews.at(-1);
-  return last === undefined ? { address: null, caption: t.run.nothing } : { address: preview(last), caption: t.run.predicted(last) };
+  const previews = useMemo(() => previewSteps(recording), [recording]);
+  const shots = usePreviews(recording, question.heat !== null);
+  const only = question.steps.length === 1 ? question.steps[0]! : null;
+  const step = only !== null && behind === "step" && previews.includes(only) ? only : run.has_image ? null : (previews.at(-1) ?? null);
+  const found = useShot(recording, shots, step);
+  if (found) return { shot: found.shot, address: found.address, caption: t.run.predicted(found.step) };
+  return run.has_image ? { shot: null, address: source.url(shownPicture(run)), caption: t.run.finished } : null;
 }

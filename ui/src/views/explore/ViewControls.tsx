@@ -3,6 +3,7 @@
 import { Pair, Segmented, Slider } from "../../parts/controls";
 import { SEQUENTIAL, type ColourName } from "../../maps/colours";
 import { gridName, siteChoice, textSites } from "../../state/run";
+import { writeAddress } from "../../state/address";
 import { useStore, type RangeMode } from "../../state/store";
 import { t } from "../../text";
 import type { RunView } from "./view";
@@ -19,6 +20,7 @@ export function ViewControls({ recording, selection, question }: RunView) {
     const named = kind === "grid" ? sites.filter((site) => gridName(site) === name).map((site) => site.name).sort().join(",") : kind === "site" ? name : "all";
     select({ sites: named, heads: "all" });
   };
+  const heads = source.server !== null || source.site.heads || source.site.atlas;
   const before = run.timetable.some((step) => step.preview);
   return (
     <div className="stack">
@@ -59,7 +61,9 @@ export function ViewControls({ recording, selection, question }: RunView) {
           </select>
         </label>
       )}
-      {choice.kind === "site" && run.can.heads && source.server && (
+      {run.can.heads && source.site.atlas && <a className="button" href={writeAddress({ route: { view: "atlas", run: run.id, atlas: "" }, selection: { ...selection, sites: "all", heads: "all", region: null, concept: null }, also: [], direction: "to", diffused: false })}>{t.view.everyHead}</a>}
+      {choice.kind === "site" && run.can.heads && !heads && <p className="hint">{t.view.noHeads}</p>}
+      {choice.kind === "site" && run.can.heads && heads && (
         <label className="pair">
           <span>{t.view.head}</span>
           <select className="plain" value={choice.head ?? "all"} onChange={(event) => select({ heads: event.target.value })}>

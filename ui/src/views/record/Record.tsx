@@ -1,11 +1,12 @@
 // A new recording: the form, and the picture while it is drawn.
 
 import { useEffect, useState, type FormEvent } from "react";
-import type { CheckedPrompt, JobRequest, Model } from "../../api/types";
-import { SourceError } from "../../api/source";
-import { Button, Failed, Waiting } from "../../parts/controls";
+import type { CheckedPrompt, Job, JobRequest, Model, Sizes } from "../../api/types";
+import { SourceError, type Source } from "../../api/source";
+import { Button, Failed } from "../../parts/controls";
 import { bytes } from "../../maps/measure";
-import { startJob, useJob, runJob, ended } from "../../state/jobs";
+import { startJob, useJob, ended } from "../../state/jobs";
+import { isOver } from "../../state/jobList";
 import { useResource } from "../../state/resource";
 import { useLibrary } from "../../state/source";
 import { useStore } from "../../state/store";
@@ -32,7 +33,8 @@ export function Record() {
   const { source, reload } = useLibrary();
   const models = useResource("models", async () => (await source.json<{ models: Model[] }>("api/models.json")).models);
   const [draft, setDraft] = useState<Draft>({ ...EMPTY, seed: String(Math.floor(Math.random() * 1000)) });
-  const [job, setJob] = useState<string | null>(null);
+  const job = useWatched(source);
+  const setJob = (watched: string) => useStore.setState({ watched });
   const [error, setError] = useState<Error | null>(null);
   const live = useJob(source, job);
   const go = useStore((state) => state.go);
@@ -43,7 +45,10 @@ export function Record() {
     if (!live || !ended(live)) return;
     void reload();
     if (!run) return;
-    const timer = window.setTimeout(() => go({ view: "run", run }), 700);
+    const timer = window.setTimeout(() => {
+      useStore.setState({ watched: null });
+      go({ view: "run", run });
+    }, 700);
     return () => window.clearTimeout(timer);
   }, [live?.state, run]);
 
@@ -79,16 +84,23 @@ export function Record() {
               onKeyDown={(event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.form?.requestSubmit(); }} />
             <Split prompt={draft.prompt} model={model?.id ?? null} />
           </div>
-          <div className="fields">
+          <div className="fields two">
             <div className="field">
               <label htmlFor="record-model">{t.record.model}</label>
               <select id="record-model" value={model?.id ?? ""} onChange={(event) => change({ model: event.target.value })}>
                 {models.value?.map((each) => <option key={each.id} value={each.id}>{each.name}</option>)}
               </select>
             </div>
+            <div className="field">
+              <label htmlFor="record-keep">{t.record.keep}</label>
+              <select id="record-keep" value={draft.keep} onChange={(event) => change({ keep: event.target.value })}>
+                {Object.entries(t.record.keeps).map(([name, text]) => <option key={name} value={name}>{text}</option>)}
+              </select>
+            </div>
             {field("seed", t.record.seed, 0, { min: 0 })}
             {field("steps", t.record.steps, model?.steps, { min: 1 })}
           </div>
+          <Size body={draft.prompt.trim() !== "" && model && sound(draft) ? body() : null} keep={draft.keep} />
           <details>
             <summary className="hint">{t.record.more}</summary>
             <div className="stack" style={{ paddingTop: 12 }}>
@@ -100,13 +112,6 @@ export function Record() {
                 {field("guidance_scale", t.record.guidance, model?.guidance_scale, { step: "0.5", min: 0 })}
                 {field("width", t.record.width, model?.width, { min: 8 })}
                 {field("height", t.record.height, model?.height, { min: 8 })}
-              </div>
-              <div className="field">
-                <label htmlFor="record-keep">{t.record.keep}</label>
-                <select id="record-keep" value={draft.keep} onChange={(event) => change({ keep: event.target.value })}>
-                  {Object.entries(t.record.keeps).map(([name, text]) => <option key={name} value={name}>{text}</option>)}
-                </select>
-                <Estimate body={body} keep={draft.keep} ready={draft.prompt.trim() !== "" && !busy} />
               </div>
             </div>
           </details>
@@ -124,6 +129,29 @@ export function Record() {
       </div>
     </div>
   );
+}
+
+// The job that is watched: it goes on while one looks elsewhere, and is found again. One that is over by then is let go.
+function useWatched(source: Source): string | null {
+  const watched = useStore((state) => state.watched);
+  const [known, setKnown] = useState(watched === null);
+  useEffect(() => {
+    if (watched === null || known) return;
+    source.json<Job>(`api/jobs/${encodeURIComponent(watched)}`).then(
+      (job) => (isOver(job) ? useStore.setState({ watched: null }) : setKnown(true)),
+      () => useStore.setState({ watched: null }),
+    );
+  }, [watched, known]);
+  useEffect(() => {
+    if (watched === null) setKnown(true);
+  }, [watched]);
+  return known ? watched : null;
+}
+
+// Whether the numbers of the form are numbers that can be asked for at all.
+function sound(draft: Draft): boolean {
+  const whole = (text: string, least: number) => text.trim() === "" || (Number.isInteger(Number(text)) && Number(text) >= least);
+  return whole(draft.steps, 1) && whole(draft.width, 8) && whole(draft.height, 8) && whole(draft.seed, 0) && (draft.guidance_scale.trim() === "" || Number(draft.guidance_scale) >= 0);
 }
 
 function bodyOf(draft: Draft, model: Model | undefined): Drawing {
@@ -144,11 +172,7 @@ function bodyOf(draft: Draft, model: Model | undefined): Drawing {
 // How the model reads the prompt, while it is written; and what it does not know.
 function Split({ prompt, model }: { prompt: string; model: string | null }) {
   const { source } = useLibrary();
-  const [asked, setAsked] = useState("");
-  useEffect(() => {
-    const timer = window.setTimeout(() => setAsked(prompt), 220);
-    return () => window.clearTimeout(timer);
-  }, [prompt]);
+  const asked = useRested(prompt, 220);
   const [again, setAgain] = useState(0);
   const found = useResource(asked.trim() && model ? `${model} ${asked} ${again}` : null, () => source.server!.send<CheckedPrompt>("POST", "api/prompts/check", { model, prompt: asked }));
   // A worker that loads a model answers later.
@@ -174,26 +198,50 @@ function Split({ prompt, model }: { prompt: string; model: string | null }) {
   );
 }
 
-function Estimate({ body, keep, ready }: { body: () => Drawing; keep: string; ready: boolean }) {
+// What the recording would take on disk, as the form stands; asked again when it changes and rests.
+function Size({ body, keep }: { body: Drawing | null; keep: string }) {
   const { source } = useLibrary();
-  const [sizes, setSizes] = useState<{ level: string; bytes: Record<string, number> } | null>(null);
-  const [state, setState] = useState<"" | "asking" | string>("");
-  const ask = async () => {
-    setState("asking");
-    try {
-      const job = await runJob(source, { kind: "estimate", ...body() });
-      if (job.result?.bytes) setSizes({ level: job.result.level ?? "maps", bytes: job.result.bytes });
-      setState(job.error?.message ?? "");
-    } catch (reason) {
-      setState((reason as Error).message);
-    }
-  };
-  const size = sizes?.bytes[keep === "auto" ? sizes.level : keep];
-  if (state === "asking") return <Waiting what={t.record.estimating} />;
+  const text = body && JSON.stringify({ ...body, seed: 0 });
+  const asked = useRested(text, 350);
+  const [again, setAgain] = useState(0);
+  const found = useResource(asked && `${asked} ${again}`, () => source.server!.send<Sizes>("POST", "api/prompts/size", JSON.parse(asked!)));
+  const { value, error, loading } = found;
+  // While the worker loads a model, or draws with another one, it is said later.
+  const later = (error instanceof SourceError && error.status === 503) || (value?.known === false && !value.problem);
+  useEffect(() => {
+    if (!later) return;
+    const timer = window.setTimeout(() => setAgain((before) => before + 1), 3000);
+    return () => window.clearTimeout(timer);
+  }, [later, found]);
+  const level = keep === "auto" ? value?.level : (keep as Level);
+  const size = level ? value?.bytes?.[level] : undefined;
+  const said = !text ? t.record.sizeAfter : later ? t.record.sizeLater : error ? error.message : value?.problem ? value.problem : size === undefined ? t.record.estimating : keep === "auto" ? t.record.sizeAuto(bytes(size), t.record.keeps[level!]) : t.record.estimate(bytes(size));
   return (
-    <div className="row">
-      <Button kind="quiet" disabled={!ready} onClick={() => void ask()}>{t.record.askEstimate}</Button>
-      <span className="hint" role="status" data-testid="estimate">{size !== undefined ? t.record.estimate(bytes(size)) : state}</span>
+    <div className="size" data-testid="estimate" aria-busy={loading}>
+      <p className="hint" role="status">{said}</p>
+      {value?.bytes && (
+        <dl className={`size-levels${loading || asked !== text ? " old" : ""}`}>
+          {LEVELS.map((each) => (
+            <div key={each} className={each === level ? "now" : ""}>
+              <dt>{t.record.keeps[each]}</dt>
+              <dd>{bytes(value.bytes![each] ?? 0)}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
     </div>
   );
+}
+
+const LEVELS = ["maps", "cross", "qk"] as const;
+type Level = (typeof LEVELS)[number];
+
+// A value once it has stayed for a while.
+function useRested<T>(value: T, pause: number): T {
+  const [rested, setRested] = useState(value);
+  useEffect(() => {
+    const timer = window.setTimeout(() => setRested(value), pause);
+    return () => window.clearTimeout(timer);
+  }, [value, pause]);
+  return rested;
 }

@@ -1,6 +1,6 @@
 // Curves of the chosen words over the steps.
 
-import type { CSSProperties } from "react";
+import { memo, type CSSProperties } from "react";
 import { number } from "../../maps/measure";
 import { t } from "../../text";
 import { dragHandlers } from "./drag";
@@ -12,7 +12,7 @@ export interface Curve {
   primary: boolean;
 }
 
-export function Curves({ curves, count, onStep, title = t.reading.mass, signed = false }: {
+export const Curves = memo(function Curves({ curves, count, onStep, title = t.reading.mass, signed = false }: {
   curves: readonly Curve[];
   count: number;
   onStep: (share: number) => void;
@@ -41,4 +41,4 @@ export function Curves({ curves, count, onStep, title = t.reading.mass, signed =
       </svg>
     </div>
   );
-}
+});

@@ -1,6 +1,6 @@
 // The steps: transport, pictures, scrubber, strips and curves, all on one axis and in step with one another.
 
-import { useEffect, useMemo, type CSSProperties, type ReactNode } from "react";
+import { useCallback, useEffect, useMemo, type CSSProperties, type ReactNode } from "react";
 import { resolveRanges } from "../../selection";
 import { labelSeries } from "../../state/run";
 import { useStore } from "../../state/store";
@@ -39,12 +39,12 @@ export function Dock({ recording, selection, maps, question, children, free = fa
     return found;
   }, [also, maps, words, question.series, question.label]);
 
-  const goTo = (share: number) => goToShare(steps, share);
+  const goTo = useCallback((share: number) => goToShare(steps, share), [steps]);
   if (steps.length === 0) return null;
   return (
     <section className={`dock${free ? " free" : ""}`} aria-label={t.steps.title}>
       <Transport steps={steps} now={now} timetable={run.timetable} />
-      <div className="track" style={{ "--at": (at + 0.5) / steps.length } as CSSProperties}>
+      <div className="track">
         <Film recording={recording} now={now} onStep={goTo} ready={question.heat !== null} />
         <div className="lane">
           <span className="lane-name" aria-hidden="true">{now === null ? (several ? selection.steps : t.steps.all) : t.reading.step(now)}</span>
@@ -62,7 +62,8 @@ export function Dock({ recording, selection, maps, question, children, free = fa
           </div>
         </div>
         {children}
-        <div className="lanes">
+        {/* Room for one more than the content words: a phrase or a small word that is chosen must not move the picture. */}
+        <div className="lanes" style={{ "--lanes": Math.max(labels.length, words.words.filter((word) => word.kind === "content").length + 1) } as CSSProperties}>
         {labels.map((label) => {
           const series = labelSeries(words, maps, label);
           const beside = also.indexOf(label);
@@ -85,7 +86,8 @@ export function Dock({ recording, selection, maps, question, children, free = fa
         </div>
         {/* There without a curve too: the picture must not move when something else is asked. */}
         <Curves curves={curves} count={steps.length} onStep={goTo} />
-        {at >= 0 && <div className="playhead" aria-hidden="true" />}
+        {/* Its place is its own: a property of the track would have everything in it styled anew at each step. */}
+        {at >= 0 && <div className="playhead" aria-hidden="true" style={{ left: `calc(var(--left) + (100% - var(--left)) * ${(at + 0.5) / steps.length})` }} />}
       </div>
     </section>
   );

@@ -1,23 +1,30 @@
-// The pictures predicted on the way, one a step, on the axis of the scrubber; fetched when the map is there.
+// The pictures predicted on the way, one a step, on the axis of the scrubber; those that are held, as they come.
 
-import { filePath, type Recording } from "../../state/run";
+import { memo } from "react";
+import { heldSteps, previewSteps, usePreviews } from "../../state/previews";
+import type { Recording } from "../../state/run";
 import { t } from "../../text";
 import { dragHandlers } from "./drag";
 
-export function Film({ recording: { source, run, steps }, now, onStep, ready }: { recording: Recording; now: number | null; onStep: (share: number) => void; ready: boolean }) {
-  const shown = new Set(run.timetable.filter((step) => step.preview).map((step) => step.index));
-  if (!steps.some((step) => shown.has(step))) return null;
-  // More than some forty are too narrow to see: then each picture stands for several steps.
-  const every = Math.ceil(steps.length / 40);
-  const pictures = steps.filter((step, i) => shown.has(step) && i % every === 0);
+// More than some forty are too narrow to see: then each picture stands for several steps.
+const MOST = 40;
+
+export const Film = memo(function Film({ recording, now, onStep, ready }: { recording: Recording; now: number | null; onStep: (share: number) => void; ready: boolean }) {
+  const shots = usePreviews(recording, ready);
+  const held = heldSteps(previewSteps(recording), recording.run).filter((step) => recording.steps.includes(step));
+  if (held.length === 0) return null;
+  const pictures = held.filter((_, i) => i % Math.ceil(held.length / MOST) === 0);
+  const shown = now === null ? -1 : pictures.findLastIndex((step) => step <= now);
   return (
     <div className="lane">
       <span className="lane-name" aria-hidden="true">{t.steps.film}</span>
       <div className="film" aria-hidden="true" {...dragHandlers(onStep)}>
-        {ready && pictures.map((step) => (
-          <img key={step} className={now !== null && now >= step && now < step + every ? "now" : ""} src={source.url(filePath(run, `previews/${String(step).padStart(4, "0")}.webp`))} alt="" draggable={false} />
-        ))}
+        {pictures.map((step) => {
+          const shot = shots.get(step);
+          return shot ? <img key={step} src={shot.address} alt="" draggable={false} /> : <span key={step} />;
+        })}
+        {shown >= 0 && <i style={{ left: `${(100 * shown) / pictures.length}%`, width: `${100 / pictures.length}%` }} />}
       </div>
     </div>
   );
-}
+});

@@ -1,13 +1,24 @@
 // The numbers behind strips and curves.
 
-import type { RunView } from "../explore/view";
+import { memo, useState } from "react";
+import type { Recording, WordMaps } from "../../state/run";
 import { t } from "../../text";
 
-export function MassTable({ recording: { words, steps }, maps }: RunView) {
+// Made when it is opened, and not anew at each step.
+export const MassTable = memo(function MassTable({ recording, maps }: { recording: Recording; maps: WordMaps }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary className="hint">{t.steps.table}</summary>
+      {open && <Numbers recording={recording} maps={maps} />}
+    </details>
+  );
+});
+
+function Numbers({ recording: { words, steps }, maps }: { recording: Recording; maps: WordMaps }) {
   const rows = words.words.map((word) => ({ label: word.label, mass: maps.series.get(word.label)?.mass }));
   return (
-    <details>
-      <summary className="hint">{t.steps.table}</summary>
+    <>
       <p className="hint">{t.steps.stripsHint} {t.steps.keys}.</p>
       <div className="table-scroll" tabIndex={0} role="region" aria-label={t.steps.table}>
         <table data-testid="masses">
@@ -27,6 +38,6 @@ export function MassTable({ recording: { words, steps }, maps }: RunView) {
           </tbody>
         </table>
       </div>
-    </details>
+    </>
   );
 }

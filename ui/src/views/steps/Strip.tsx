@@ -1,6 +1,6 @@
 // A word's attention mass over the steps as a strip of colours, from its own least to its greatest.
 
-import { useEffect, useRef } from "react";
+import { memo, useEffect, useMemo, useRef } from "react";
 import { level, table } from "../../maps/colours";
 import { extent, type Series } from "../../maps/series";
 import { useStore } from "../../state/store";
@@ -8,15 +8,14 @@ import { t } from "../../text";
 import { number } from "../../maps/measure";
 import { dragHandlers } from "./drag";
 
-export function Strip({ label, series, peak, onStep }: { label: string; series: Series | null; peak: number | null | undefined; onStep: (share: number) => void }) {
+export const Strip = memo(function Strip({ label, series, peak, onStep }: { label: string; series: Series | null; peak: number | null | undefined; onStep: (share: number) => void }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const colours = useStore((state) => state.colours);
   useEffect(() => {
     const element = canvas.current;
     const context = element?.getContext("2d");
     if (!element || !context || !series) return;
-    element.width = series.mass.length;
-    element.height = 1;
+    if (element.width !== series.mass.length || element.height !== 1) Object.assign(element, { width: series.mass.length, height: 1 });
     const range = extent([series.mass]);
     const lut = table(colours);
     const image = context.createImageData(series.mass.length, 1);
@@ -27,11 +26,11 @@ export function Strip({ label, series, peak, onStep }: { label: string; series: 
     context.putImageData(image, 0, 0);
   }, [series, colours]);
   const place = series && peak !== null && peak !== undefined ? series.steps.indexOf(peak) : -1;
-  const ends = series ? extent([series.mass]) : null;
+  const ends = useMemo(() => (series ? extent([series.mass]) : null), [series]);
   return (
     <div className="strip-cell" {...dragHandlers(onStep)}>
       <canvas ref={canvas} className="strip" role="img" aria-label={ends ? `${label}, ${t.reading.mass}: ${number(ends[0])} – ${number(ends[1])}${peak !== null && peak !== undefined ? `, ${t.reading.moments.peak} ${peak}` : ""}` : label} />
       {place >= 0 && <span className="strip-mark" aria-hidden="true" style={{ left: `${(100 * (place + 0.5)) / series!.mass.length}%` }} />}
     </div>
   );
-}
+});

@@ -1,6 +1,6 @@
 // A window of steps, drawn on the timeline; the recommended one is dashed.
 
-import { useRef, type PointerEvent } from "react";
+import { useRef, type CSSProperties, type PointerEvent } from "react";
 import { t } from "../../text";
 
 export interface Window {
@@ -14,7 +14,13 @@ export function recommended(count: number): Window {
   return { from, to: Math.max(from, Math.round(0.6 * count) - 1) };
 }
 
-export function WindowLane({ window, count, onChange }: { window: Window; count: number; onChange: (window: Window) => void }) {
+export function WindowLane({ window, count, onChange, label = t.steps.window, hue }: {
+  window: Window;
+  count: number;
+  onChange: (window: Window) => void;
+  label?: string;
+  hue?: string; // any colour; the accent where none is given
+}) {
   const begun = useRef<number | null>(null);
   const at = (event: PointerEvent) => {
     const box = event.currentTarget.getBoundingClientRect();
@@ -22,8 +28,8 @@ export function WindowLane({ window, count, onChange }: { window: Window; count:
   };
   const span = ({ from, to }: Window) => ({ left: `${(100 * from) / count}%`, width: `${(100 * (to - from + 1)) / count}%` });
   return (
-    <div className="lane">
-      <span className="lane-name now">{t.steps.window}</span>
+    <div className="lane" style={hue ? ({ "--window": hue } as CSSProperties) : undefined}>
+      <span className="lane-name now">{label}</span>
       <div
         className="window-lane"
         data-testid="window"
