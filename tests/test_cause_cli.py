@@ -19,6 +19,7 @@ from diffuscope.edits import Reprompt, Scale, Silence
 from diffuscope.engine import Lens
 from diffuscope.engine.many import draw_many
 from diffuscope.errors import SizeError
+from diffuscope.figures.report import report_data
 from diffuscope.run import Run
 from diffuscope.studies.measuring import Drawn, quantities
 from diffuscope.studies.plans import shipped_plan
@@ -69,6 +70,28 @@ def test_heads_are_ranked_in_a_table(cli: CommandLine, run: Run, tmp_path: Path)
     assert "bound='normal'" in cli.refuses("heads", run.path, *box, "--bound", "normal")
 
 
+def test_windows_are_drawn_once_and_shown_in_the_report(cli: CommandLine, run: Run, tmp_path: Path) -> None:
+    chart, report = tmp_path / "window.png", tmp_path / "report.html"
+    few = ("--parts", 2, "--seeds", 1)
+    first = cli("windows", run.path, "-w", "CIRCLE", *few, "--figure", chart, "--report", report, "--json")
+    assert first.status == 0, first.err
+    (found,) = first.json["words"]
+    assert found["word"] == "circle" and found["cuts"] == [0, 1, 2] and len(found["effects"][0]) == 3
+    best = found["recommended"]
+    data = {word["label"]: word["window"] for word in report_data(Run.open(run.path))["words"]}
+    assert data["red"] is None and (data["circle"]["start"], data["circle"]["stop"]) == (
+        best["start"],
+        best["stop"],
+    )
+    assert data["circle"]["said"] in report.read_text(encoding="utf-8")
+    assert Image.open(chart).width > 400
+    # Kept by its own name, and read without a model.
+    again = cli("windows", run.path, "-w", "circle", "--model", tmp_path / "nowhere", "--json")
+    assert again.json == first.json
+    assert f"{best['start']}:{best['stop']}" in cli("windows", run.path, "-w", "circle").out
+    assert "circle" in cli.refuses("windows", run.path)
+
+
 def test_steering_is_evaluated(cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
@@ -90,7 +113,7 @@ def test_steering_is_evaluated(cli: CommandLine, tmp_path: Path, monkeypatch: py
     few = ("--triples", 12, "--choosing", 4, "--kinds", "colour", "--rows", "phrase,all", "--strengths", "1")
     outcome = cli("evaluate", "steer", *few, "--windows", "all", "--csv", table, "--json")
     assert outcome.status == 0, outcome.err
-    steered, noise, prompted = outcome.json["rates"]
+    steered, prompted, noise = outcome.json["rates"]
     assert [row["way"] for row in (steered, noise, prompted)] == [
         "steered, as chosen",
         "noise of equal norm",
@@ -102,6 +125,15 @@ def test_steering_is_evaluated(cli: CommandLine, tmp_path: Path, monkeypatch: py
     assert outcome.json["chosen"] == {"colour": "phrase, strength 1, steps all"}
     assert len(outcome.json["choosing"]) == 2 and outcome.json["choosing"][0]["n"] == 4
     assert len(table.read_text(encoding="utf-8").splitlines()) == 6
+    kept = tmp_path / "pages" / "data" / "steering.jsonl"
+    few = ("--triples", 4, "--choosing", 1, "--kinds", "colour", "--rows", "phrase", "--strengths", "1")
+    made = cli("evaluate", "steer", *few, "--windows", "all", "--page", tmp_path / "pages", "--json")
+    assert made.status == 0 and kept.exists()
+    read = cli("evaluate", "steer", "--page", tmp_path / "pages", "--page-only", "--json")
+    assert read.json == made.json
+    assert "4 triples" in (tmp_path / "pages" / "steering.md").read_text(encoding="utf-8")
+    assert "name it with --table" in cli.refuses("evaluate", "steer", "--page-only")
+    assert "is not moved" in cli.refuses("evaluate", "steer", "--rows", "nothing")
     assert "no list of numbers" in cli.refuses("evaluate", "steer", "--strengths", "much")
     assert "kinds of steering" in cli.refuses("evaluate", "steer", "--kinds", "pattern")
 
@@ -154,7 +186,9 @@ def test_similarity_follows_its_equation() -> None:
 
 def test_shipped_plans_can_be_read() -> None:
     detective, explorer = shipped_plan("detective"), shipped_plan("patch-explorer")
-    assert len(detective.conditions) == 25 and "ring encoded everywhere" in explorer.conditions
+    assert len(detective.conditions) == 25 and len(explorer.conditions) == 12
+    edits = explorer.conditions["other encoded in random patches"].edits
+    assert edits[0]["patches"] == {"thing": "{thing}", "share": 0.6, "elsewhere": True}
 
 
 def test_the_python_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

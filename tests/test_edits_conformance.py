@@ -25,6 +25,10 @@ EDITS: dict[str, tuple[Any, bool]] = {
     "silence": (lambda s, steps: Silence("cat", steps=steps), False),
     "reprompt": (lambda s, steps: Reprompt("a dog", steps=steps), False),
     "steer": (lambda s, steps: Steer("dog", word="cat", strength=s, steps=steps), True),
+    "steer tokens": (
+        lambda s, steps: Steer("red dog", word="cat", strength=s, space="tokens", steps=steps),
+        True,
+    ),
     "steer guidance": (lambda s, steps: Steer("dog", strength=s, space="guidance", steps=steps), True),
     "custom": (lambda s, steps: Custom(lambda q, k, v, out, context: (1 + s) * out, steps=steps), True),
     "control": (lambda s, steps: control(Scale(1 + s, steps=steps)), True),

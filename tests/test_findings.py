@@ -16,10 +16,11 @@ pytest.importorskip("scipy")
 pytest.importorskip("pyarrow")
 pytest.importorskip("ruamel.yaml")
 
-from diffuscope.analysis.timeline.order import Event
+from diffuscope.analysis.timeline.order import Control, Event, Paired
 from diffuscope.errors import InputError
 from diffuscope.findings import FINDINGS, find_finding, write
 from diffuscope.findings.attention_timing import attention_and_picture, ordered, ways, within
+from diffuscope.findings.common import control_said, verdict
 from diffuscope.findings.drawing_order import attribute_and_noun, background_and_foreground, several_things
 from diffuscope.findings.evidence import Evidence, banded, difference_of, mean_of
 from diffuscope.findings.page import LARGEST, Page, interval, number, probability, share, small
@@ -59,8 +60,8 @@ def test_an_order_that_was_put_in_is_found_and_its_figures_are_small(tmp_path: P
     )
     files = write("attribute-and-noun", study.folder, tmp_path / "pages")
     text = " ".join(files[0].read_text(encoding="utf-8").split())
-    assert "The attribute comes before noun, by 4 (" in text
-    assert "The noun comes before setting" in text
+    assert "The attribute comes before the noun, by 4 (" in text
+    assert "The noun comes before the setting" in text
     # The judge never saw the setting with one seed of three.
     assert "never in 33%" in text
     assert "48 pictures: 8 prompts x 3 seeds x 2 conditions" in text
@@ -84,8 +85,51 @@ def test_no_order_is_said_to_be_none(tmp_path: Path) -> None:
 
     page = several_things(Evidence(made_up(tmp_path, "several-things", values)))
     text = flat(page)
-    assert "No order of first and second is seen" in text
-    assert "The first comes before second" not in text
+    assert "No order of the first and the second is seen" in text
+    assert "The first comes before" not in text
+
+
+def compared_as(low: float, high: float, median: float | None, p: float) -> Paired:
+    ends = (-np.inf, np.inf) if median is None else (median, median)
+    return Paired("first", "its colour", 80, 0, median, ends, low, high, 1, 60, 5, p, True, 8)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            compared_as(-np.inf, -4, -7, 0.008),
+            "The first comes after its colour, by 7 steps (at least 4) in the median run (1 run earlier, 60 later, 5",
+        ),
+        (compared_as(1, 8.5, 4.5, 0.021), "The first comes before its colour, by 4.5 (1 to 8.5) steps in"),
+        (compared_as(-np.inf, -13, None, 0.008), "The first comes after its colour, by at least 13 steps in"),
+        (
+            compared_as(3, np.inf, None, 0.45),
+            "is claimed: in the median run the first comes before its colour, by at least 3 steps, but too few prompts",
+        ),
+        (
+            compared_as(-2, 3, 1, 0.01),
+            "No order of the first and its colour is seen: the median difference is 1 (−2 to 3) steps.",
+        ),
+        (compared_as(-np.inf, np.inf, None, 1), "the median difference is not bounded (−∞ to ∞) steps."),
+    ],
+)
+def test_an_order_is_claimed_where_interval_and_sign_test_agree(found: Paired, said: str) -> None:
+    text = verdict(found)
+    assert said in text and "by −" not in text
+    assert bool(found.order) == ("claimed" not in text and "seen" not in text)
+
+
+def test_an_order_stays_where_it_is_claimed_on_both_wordings() -> None:
+    sure, unsure = compared_as(1, 2, 1, 0.01), compared_as(1, 2, 1, 0.4)
+    assert (sure.order, unsure.order, unsure.leans) == (1, 0, 1)
+    said = [
+        control_said(
+            Control(one, other, None, None, None, 0, bool(one.order) and one.order == other.order), "x"
+        )
+        for one, other in ((sure, sure), (sure, unsure), (unsure, sure))
+    ]
+    assert ["stays" in said[0], "does not hold" in said[1], "no order as worded" in said[2]] == [True] * 3
 
 
 def test_words_that_were_swapped_turn_an_order_of_words_round(tmp_path: Path) -> None:

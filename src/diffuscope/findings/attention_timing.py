@@ -169,6 +169,7 @@ def attention_and_picture(evidence: Evidence) -> Page:
         "Attention to a word is easy to time: when its mass peaks, when its map settles, when it overlaps the "
         "object. The first look at this (one prompt, 24 seeds, rho -0.39) found that such times did not predict "
         "when the judge sees the thing. Here it is asked of many prompts.",
+        orders=True,
     )
     found = ways(evidence)
     best = max(

@@ -44,6 +44,8 @@ FINDINGS: dict[str, Finding] = {
         ("prepositions", "", "prepositions"),
         ("self-attention-regions", "self-attention", "self_attention"),
         ("received-attention", "self-attention", "self_attention"),
+        ("detective", "", "detective"),
+        ("patch-explorer", "", "patch_explorer"),
     )
 }
 """Name to finding."""

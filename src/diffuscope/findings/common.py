@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from diffuscope.analysis.timeline.order import Control, Event, Paired, Survival, paired, survival
+from diffuscope.analysis.timeline.order import CLAIMED, Control, Event, Paired, Survival, paired, survival
 from diffuscope.errors import SelectionError
 from diffuscope.findings.evidence import Evidence, mean_of
 from diffuscope.findings.page import Page, interval, number, probability, share
@@ -13,14 +13,24 @@ from diffuscope.studies.statistics import Interval
 
 STEPWISE = '"From Attention Visualization to Step-wise Analysis in Stable Diffusion" (MAT 265, 2025)'
 """The earlier project that these experiments come from; it looked at Stable Diffusion 1.5, a picture at a time."""
+FEW = 6
+"""Conditions that a sentence can name."""
 WORLD = (
     "The shipped model draws a small world ([its words](../scenes.md)), so that a program can judge every "
     "picture. What is found here is found on that model: 11.2 million parameters, 16x16 latents, three grids."
 )
 
 
-def begin(name: str, title: str, evidence: Evidence, wording: str) -> Page:
-    """The page's head: what is asked, how the wording of others was mapped, what was drawn."""
+RULE = (
+    "An order is claimed where the interval of the difference leaves out 0 and prompts agree by the sign test "
+    f"(p of at most {CLAIMED:g})."
+)
+"""When a page says that one thing comes before another: `Paired.order`."""
+
+
+def begin(name: str, title: str, evidence: Evidence, wording: str, *, orders: bool = False) -> Page:
+    """The page's head: what is asked, how the wording of others was mapped, what was drawn; of pages with `orders` also
+    when one is claimed."""
     page = Page(name, title)
     plan, runs = evidence.study.plan, evidence.runs
     page.say(wording, WORLD)
@@ -29,9 +39,11 @@ def begin(name: str, title: str, evidence: Evidence, wording: str) -> Page:
     steps = plan.settings.steps
     page.say(
         f"{len(runs)} pictures: {prompts} prompts x {len({run['seed'] for run in runs})} seeds"
-        + (f" x {conditions} conditions ({', '.join(plan.conditions)})" if conditions > 1 else "")
+        + (f" x {conditions} conditions" if conditions > 1 else "")
+        + (f" ({', '.join(plan.conditions)})" if 1 < conditions <= FEW else "")
         + f", {steps} steps, step 0 the noisiest. Intervals are 95%, whole prompts drawn again, since runs of one "
         "prompt are alike; tests count prompts.",
+        RULE if orders else "",
         _missing(evidence),
     )
     return page
@@ -70,14 +82,16 @@ def judged(evidence: Evidence) -> str:
     """How often the judge finds the whole picture right, where that was measured."""
     if "judge_all" not in {choice.name for choice in evidence.study.plan.measures}:
         return ""
+    every = list(evidence.study.plan.conditions)
+    conditions = every if len(every) <= FEW else [evidence.baseline]
     found = [
         mean_of(evidence.numbers("judge_all", condition=name))
-        for name in evidence.study.plan.conditions
+        for name in conditions
         if evidence.numbers("judge_all", condition=name)
     ]
     rates = ", ".join(share(each.value) for each in found)
     return f"The judge finds every named part of the picture right in {rates} of the runs" + (
-        " (by condition)." if len(found) > 1 else "."
+        " (by condition)." if len(found) > 1 else "." if len(every) == 1 else f" ({evidence.baseline})."
     )
 
 
@@ -133,28 +147,49 @@ PAIRED_NAMES = ("comparison", "steps later (95%)", "earlier / tied / later", "si
 
 
 def verdict(found: Paired, unit: str = "step") -> str:
-    """A comparison in a sentence that its interval bears."""
-    if found.low > 0:
-        said = f"{_begun(found.first)} comes before {found.second}"
-    elif found.high < 0:
-        said = f"{_begun(found.first)} comes after {found.second}"
-    else:
+    """A comparison in a sentence, by the rule of `Paired.order`."""
+    first, second = _called(found.first), _called(found.second)
+    side = "before" if found.leans > 0 else "after"
+    counts = f"{_runs(found.earlier)} earlier, {found.later} later, {found.ties} tied; {probability(found.p)}"
+    if found.order:
+        return f"{_begun(first)} comes {side} {second}, by {_lead(found, unit)} in the median run ({counts})."
+    if found.leans:
         return (
-            f"No order of {found.first} and {found.second} is seen: the median difference is "
-            f"{interval(found.median, found.low, found.high)} {unit}s."
+            f"No order of {first} and {second} is claimed: in the median run {first} comes {side} {second}, by "
+            f"{_lead(found, unit)}, but too few {'prompts' if found.clusters > 1 else 'runs'} agree ({counts})."
         )
-    size = (
-        "at least " + number(abs(found.low if found.low > 0 else found.high)) if found.median is None else ""
-    )
-    return (
-        f"{said}, by {size or interval(found.median, found.low, found.high)} {unit}s in the median run "
-        f"({found.earlier} runs earlier, {found.later} later, {found.ties} tied; {probability(found.p)})."
-    )
+    return f"No order of {first} and {second} is seen: the median difference is {_difference(found)} {unit}s."
 
 
-def _begun(name: str) -> str:
-    """A name at the head of a sentence."""
-    return f"The {name}" if name.islower() and " " not in name else name[:1].upper() + name[1:]
+def _lead(found: Paired, unit: str) -> str:
+    """By how much the one that is earlier is earlier, with its interval; of a comparison that leans."""
+    least, most = (found.low, found.high) if found.leans > 0 else (-found.high, -found.low)
+    if found.median is None:
+        return f"at least {number(least)} {unit}s"
+    if most == float("inf"):
+        return f"{number(abs(found.median))} {unit}s (at least {number(least)})"
+    return f"{interval(abs(found.median), least, most)} {unit}s"
+
+
+def _difference(found: Paired) -> str:
+    """The median difference with its interval."""
+    if found.median is not None:
+        return interval(found.median, found.low, found.high)
+    return f"not bounded ({number(found.low)} to {number(found.high)})"
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" + ("" if count == 1 else "s")
+
+
+def _called(name: str) -> str:
+    """A name inside a sentence."""
+    return name if name.startswith("its ") or not name.islower() else f"the {name}"
+
+
+def _begun(said: str) -> str:
+    """The head of a sentence."""
+    return said[:1].upper() + said[1:]
 
 
 def control_said(found: Control, what: str) -> str:
@@ -168,13 +203,10 @@ def control_said(found: Control, what: str) -> str:
         "The order stays"
         if found.holds
         else "There is no order as worded that could stay"
-        if found.plain.low <= 0 <= found.plain.high
+        if not found.plain.order
         else "The order does not hold on both wordings"
     )
-    return (
-        f"{what}: {side} (as worded {interval(found.plain.median, found.plain.low, found.plain.high)}, swapped "
-        f"{interval(found.swapped.median, found.swapped.low, found.swapped.high)}).{change}"
-    )
+    return f"{what}: {side} (as worded: {_difference(found.plain)}; swapped: {_difference(found.swapped)}).{change}"
 
 
 def said_interval(found: Interval, digits: int = 3) -> str:

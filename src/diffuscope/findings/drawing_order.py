@@ -144,6 +144,7 @@ def background_and_foreground(evidence: Evidence) -> Page:
         'snow"), '
         'the main thing a big one, and the detail a small one: "a big yellow square left of a small white star in a '
         'meadow". The drawn world has no finer details that a judge could name.',
+        orders=True,
     )
     of = {"main": "{main}", "detail": "{detail}", "background": "{place}"}
     _order_section(page, evidence, of, (("main", "detail"), ("main", "background"), ("detail", "background")))
@@ -171,6 +172,7 @@ def attribute_and_noun(evidence: Evidence) -> Page:
         "house stands for "
         'the car and a place for the setting, "a red house in the snow", and seven more of that form. So the '
         "attribute is a colour; style is not tested.",
+        orders=True,
     )
     of = {"attribute": "{colour}", "noun": "{noun}", "setting": "{place}"}
     _order_section(page, evidence, of, (("attribute", "noun"), ("noun", "setting"), ("attribute", "setting")))
@@ -206,6 +208,7 @@ def several_things(evidence: Evidence) -> Page:
         f'A prompt of {STEPWISE} is "a cat and a dog in a living room". The model knows neither: things of its own '
         "world stand "
         'for them, "a ring and a heart in a meadow", and seven more of that form.',
+        orders=True,
     )
     of = {"first": "{first}", "second": "{second}", "setting": "{place}"}
     _order_section(page, evidence, of, (("first", "second"), ("first", "setting"), ("second", "setting")))

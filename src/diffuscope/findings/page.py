@@ -38,7 +38,7 @@ class Page:
 
     def say(self, *sentences: str) -> None:
         """A paragraph."""
-        self.parts.append(wrapped(" ".join(sentences)))
+        self.parts.append(wrapped(" ".join(filter(None, sentences))))
 
     def short(self, *sentences: str) -> None:
         """What came out, first on the page."""

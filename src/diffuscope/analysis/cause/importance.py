@@ -10,20 +10,30 @@ is settled wrongly. (Races: Maron and Moore 1994, Hoeffding races; for the best 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diffuscope.analysis.cause.chance import bernstein_bound, mean_interval, students_bound
-from diffuscope.errors import InputError
+from diffuscope.errors import InputError, NotKeptError
+from diffuscope.maps.cache import RunCache
+from diffuscope.plain_json import finite
+
+if TYPE_CHECKING:
+    from diffuscope.recording import Recording
 
 Head = tuple[str, int]
 """A site's name and the head's number there."""
 Bound = Literal["student", "bernstein"]
 State = Literal["top", "rest", "open"]
+
+EFFECT_UNIT = "mean CIE76 delta-E inside the target"
+CACHE_NAME = "heads"
 
 LARGEST = 100.0
 """Range of a mean delta-E that the distribution-free bound is told: black to white."""
@@ -135,6 +145,8 @@ class HeadRanking:
         top: how many were sought, `error`, `bound`: the race's.
         heads: all, ranked.
         drawn, full: pictures with a head taken out that were drawn, and that a sweep without a stop would have drawn.
+        word: the target, where it is a word or phrase of the prompt; `where`: where it is a part of the picture.
+        window, factor: steps at which a head was taken out, and what its output was multiplied with.
     """
 
     prompt: str
@@ -148,15 +160,50 @@ class HeadRanking:
     heads: tuple[HeadEffect, ...]
     drawn: int
     full: int
+    word: str | None = None
+    where: str | None = None
+    window: str = "all"
+    factor: float = 0.0
 
     @property
     def settled(self) -> bool:
         """Whether the best `top` are known with the race's guarantee."""
         return sum(each.state == "top" for each in self.heads) == self.top
 
+    @property
+    def ranks(self) -> tuple[tuple[int, int], ...]:
+        """Best and worst place that each head may have by its own 95% interval, in the order of `heads`: 1 and the
+        number of heads whose whole interval lies above, and all but those whose whole interval lies below. A head
+        without an interval (of one seed) may have any place."""
+        low = np.array([each.low for each in self.heads], float)
+        high = np.array([each.high for each in self.heads], float)
+        # Comparisons with NaN are false: such a head lies neither above nor below.
+        return tuple(
+            (1 + int((low > one.high).sum()), len(self.heads) - int((high < one.low).sum()))
+            for one in self.heads
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; NaN where one seed gives no interval."""
-        return {**asdict(self), "settled": self.settled}
+        heads = [
+            {"rank": place, "rank_best": best, "rank_worst": worst, **asdict(each)}
+            for place, (each, (best, worst)) in enumerate(zip(self.heads, self.ranks, strict=True), start=1)
+        ]
+        return {**asdict(self), "heads": heads, "unit": EFFECT_UNIT, "settled": self.settled}
+
+    @classmethod
+    def of_json(cls, given: Mapping[str, Any]) -> HeadRanking:
+        """What `to_json` made these values of; None where it had NaN."""
+        values = {name: given[name] for name in cls.__dataclass_fields__}
+        fields = HeadEffect.__dataclass_fields__
+        heads = []
+        for row in given["heads"]:
+            one = {name: row[name] for name in fields}
+            for name in ("effect", "low", "high", "outside"):
+                one[name] = float("nan") if one[name] is None else one[name]
+            heads.append(HeadEffect(**one))
+        lists = {"heads": tuple(heads), "seeds": tuple(given["seeds"]), "skipped": tuple(given["skipped"])}
+        return cls(**{**values, **lists})
 
     def save_csv(self, path: str | Path) -> Path:
         """The table as CSV, a row a head in the order of the ranking."""
@@ -206,3 +253,50 @@ def ranked(race: Race, outside: Mapping[Head, Sequence[float]]) -> tuple[HeadEff
 def heads_in(sites: Iterable[tuple[str, int]]) -> tuple[Head, ...]:
     """Every head of some sites, given as (name, number of heads)."""
     return tuple((name, head) for name, count in sites for head in range(count))
+
+
+def keep_ranking(recording: Recording, found: HeadRanking, *, whole: bool = True) -> None:
+    """Put a ranking into the run's cache, where `kept_ranking` and the page find it. One that is not `whole` yet never
+    takes the place of another that rests on more seeds."""
+    said = np.frombuffer(json.dumps(finite(found.to_json()), sort_keys=True).encode(), np.uint8)
+    key = {
+        "target": found.target,
+        "where": found.where or "",
+        "window": found.window,
+        "factor": f"{found.factor:g}",
+        "sites": ",".join(sorted({each.site for each in found.heads})),
+    }
+    cache = RunCache(recording)
+    before = None if whole else cache.read(CACHE_NAME, key)
+    if before is not None and any(len(each.seeds) > len(found.seeds) for each in _read(before)):
+        return
+    cache.write(CACHE_NAME, key, {"json": said})
+
+
+def kept_rankings(recording: Recording) -> list[HeadRanking]:
+    """Every ranking that the run's cache holds, the newest first."""
+    entries = RunCache(recording).entries(CACHE_NAME)
+    return [ranking for _, each in reversed(entries) for ranking in _read(each)]
+
+
+def _read(entry: Mapping[str, NDArray[Any]]) -> list[HeadRanking]:
+    """The ranking of an entry of the cache; none where it was tampered with."""
+    try:
+        return [HeadRanking.of_json(json.loads(entry["json"].tobytes().decode()))]
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+def kept_ranking(recording: Recording, target: str) -> HeadRanking:
+    """The ranking that was made last for a word, phrase or part of the picture.
+
+    Raises:
+        NotKeptError: none was made of this recording.
+    """
+    for found in kept_rankings(recording):
+        if target.casefold() in (found.target.casefold(), (found.where or "").casefold()):
+            return found
+    raise NotKeptError(
+        f"heads were not ranked by their effect on {target!r} in this run yet; lens.heads(run, {target!r}) or "
+        f"`diffuscope heads RUN --word {target}` does it"
+    )

@@ -22,18 +22,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from diffuscope import scenes
 from diffuscope.analysis.comparing import delta_e
-from diffuscope.edits import Edit, Reprompt, Steer, control
+from diffuscope.edits import Edit, PatchChoice, Reprompt, Steer, control
 from diffuscope.errors import InputError
 from diffuscope.scenes import Description, Found, Reading, read, score, wilson
-from diffuscope.scenes.vocabulary import COLOURS, NOUNS, PLACES, SIZE_WORDS
+from diffuscope.scenes.vocabulary import COLOURS, NOUNS, PLACES, SIZE_WORDS, SIZES
 
 Kind = Literal["colour", "size", "noun", "place", "light"]
 KINDS: tuple[Kind, ...] = ("colour", "size", "noun", "place", "light")
 """What is changed. ``light`` is a place by day into night, the drawn world's only word of light. It has no words for
 patterns and styles."""
 
-Rows = Literal["noun", "phrase", "all", "guidance"]
+Rows = Literal["noun", "phrase", "all", "tokens", "guidance", "context"]
 NIGHT = "night"
 NOTICED = 2.3
 REACH = 6
@@ -76,9 +77,11 @@ class Way:
     """How it is steered.
 
     Attributes:
-        rows: what is moved: the embedding of the ``noun`` alone, of the whole ``phrase``, of ``all`` tokens; or the
-            prediction (``guidance``).
+        rows: what is moved: the embedding of the ``noun`` alone, of the whole ``phrase``, of ``all`` rows in one
+            direction, of each of the ``tokens`` by a difference of its own; or the prediction, by phrases alone
+            (``guidance``) or by whole prompts where they differ most (``context``: a quantile of 0.75).
         strength, steps: as of `Steer`.
+        local: only where the thing is (`place_of`), which a user has to paint.
         noise: the control of equal norm in its place, see `edits.control`.
         prompted: no steering; the changed prompt from the first step on.
     """
@@ -86,6 +89,7 @@ class Way:
     rows: Rows = "phrase"
     strength: float = 1.0
     steps: str = "window"
+    local: bool = False
     noise: bool = False
     prompted: bool = False
 
@@ -94,14 +98,25 @@ class Way:
         """One line."""
         if self.prompted:
             return "prompt changed from the start"
-        said = f"{self.rows}, strength {self.strength:g}, steps {self.steps}"
+        where = ", where the thing is" if self.local else ""
+        said = f"{self.rows}, strength {self.strength:g}, steps {self.steps}{where}"
         return f"noise of equal norm ({said})" if self.noise else said
 
 
-def edit_of(triple: Triple, way: Way) -> Edit:
-    """The edit that a way makes of a triple."""
+QUANTILE = 0.75
+"""Of ``context``: steered are the patches whose difference is above it."""
+
+
+def edit_of(triple: Triple, way: Way, where: NDArray[np.bool_] | None = None) -> Edit:
+    """The edit that a way makes of a triple; `where` for a local one, see `place_of`.
+
+    Raises:
+        InputError: a local way without a place.
+    """
     if way.prompted:
         return Reprompt(triple.goal.caption())
+    if way.local and where is None:
+        raise InputError("steering where the thing is needs its place on the picture")
     if triple.thing is None:
         old, new = PLACES[triple.description.place or ""], PLACES[triple.target]
         nouns = {"noun": (old.split()[-1], new.split()[-1]), "phrase": (old, new)}
@@ -110,14 +125,38 @@ def edit_of(triple: Triple, way: Way) -> Edit:
             each.things[triple.thing].phrase().partition(" ")[2] for each in (triple.description, triple.goal)
         )
         nouns = {"noun": (triple.description.things[triple.thing].noun, new), "phrase": (old, new)}
-    if way.rows == "guidance":
-        made = Steer(new, away=old, strength=way.strength, space="guidance", steps=way.steps)
-    elif way.rows == "all":
-        made = Steer(triple.goal.caption(), away=triple.prompt, strength=way.strength, steps=way.steps)
-    else:
-        word, toward = nouns[way.rows]
-        made = Steer(toward, word=word, strength=way.strength, steps=way.steps)
+    patches = PatchChoice.mask(where) if way.local else None
+    aim: dict[str, Any] = {"steps": way.steps, "patches": patches}
+    goal, strength = triple.goal.caption(), way.strength
+    match way.rows:
+        case "guidance":
+            made = Steer(new, away=old, strength=strength, space="guidance", **aim)
+        case "context":
+            made = Steer(
+                goal, away=triple.prompt, strength=strength, space="guidance", quantile=QUANTILE, **aim
+            )
+        case "tokens":
+            made = Steer(goal, strength=strength, space="tokens", **aim)
+        case "all":
+            made = Steer(goal, away=triple.prompt, strength=strength, **aim)
+        case rows:
+            word, toward = nouns[rows]
+            made = Steer(toward, word=word, strength=strength, **aim)
     return control(made, seed=triple.seed) if way.noise else made
+
+
+def place_of(triple: Triple, baseline: Reading) -> NDArray[np.bool_]:
+    """Where a triple's thing is on its unedited picture, bool ``[y, x]``: its pixels and `REACH` around; where the size
+    changes, a disc that a big thing fits in; of a place, all that no thing is near."""
+    if triple.thing is None:
+        return ~_swollen(baseline.objects, (scenes.SIDE, scenes.SIDE))
+    at = score(baseline, triple.description).matched[triple.thing]
+    assert at is not None  # the baseline was accepted
+    thing = baseline.objects[at]
+    if triple.kind != "size":
+        return _swollen([thing], (scenes.SIDE, scenes.SIDE))
+    y, x = np.mgrid[: scenes.SIDE, : scenes.SIDE] + 0.5
+    return np.asarray((x - thing.x) ** 2 + (y - thing.y) ** 2 < (SIZES["big"][1] + REACH) ** 2)
 
 
 def check_kinds(kinds: Sequence[str]) -> None:
@@ -302,7 +341,8 @@ class SteeringTable:
     """What an evaluation of steering found.
 
     Attributes:
-        chosen: kind to the way that had most successes on the prompts that choose (ties: most hits).
+        chosen: kind to the way that had most successes on the prompts that choose (ties: most hits), of those that
+            words alone say; `local`: of those that act where the thing is, empty where there were none.
         choosing: lines of all ways on those prompts, by kind.
         rates: lines on the other prompts: the chosen ways, noise of equal norm, the prompt changed from the start.
         drawn, refused: unedited pictures of those prompts, and those of them that the judge found wrong in some part.
@@ -311,6 +351,7 @@ class SteeringTable:
     """
 
     chosen: dict[str, str]
+    local: dict[str, str]
     choosing: tuple[Rate, ...]
     rates: tuple[Rate, ...]
     drawn: int
@@ -324,7 +365,8 @@ class SteeringTable:
         return asdict(self)
 
 
-CHOSEN, NOISE, PROMPTED = "steered, as chosen", "noise of equal norm", "prompt changed from the start"
+CHOSEN, LOCAL = "steered, as chosen", "steered where the thing is, as chosen"
+NOISE, PROMPTED = "noise of equal norm", "prompt changed from the start"
 """Names of the ways in `SteeringTable.rates`."""
 
 

@@ -101,6 +101,19 @@ class Windows:
                 return cut
         return None
 
+    def sentence(self) -> str:
+        """The result in words."""
+        best, until = self.recommended, self.matters_until
+        if best is None:
+            return f"{self.edit}: the picture stays as it is."
+        late = (
+            "it matters to the end"
+            if until is None
+            else f"begun at step {until} or later it does less than {LITTLE:.0%} of it"
+        )
+        seeds = "1 seed" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
+        return f"{self.edit}: half of the effect comes from {best}; {late}; {seeds}."
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         best = self.recommended
@@ -141,10 +154,13 @@ class Recommended:
     agreement: float
 
     def __str__(self) -> str:
-        return (
-            f"steps {self.start}:{self.stop} ({self.share:.0%} of the whole effect; over seeds it starts at "
-            f"{self.starts[0]} to {self.starts[1]} and stops at {self.stops[0]} to {self.stops[1]})"
+        spread = (
+            ""
+            if self.starts[0] == self.starts[1] and self.stops[0] == self.stops[1]
+            else f"; over seeds it starts at {self.starts[0]} to {self.starts[1]} and stops at {self.stops[0]} to "
+            f"{self.stops[1]}"
         )
+        return f"steps {self.start}:{self.stop} ({self.share:.0%} of the whole effect{spread})"
 
 
 def windows_between(cuts: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
@@ -196,3 +212,12 @@ def kept(recording: Recording, word: str) -> Windows:
             f"no windows of {word!r} were drawn for this run; lens.windows(run, {word!r}) does it"
         )
     return Windows.of_json(json.loads(found[-1]["json"].tobytes().decode()))
+
+
+def all_kept(recording: Recording) -> dict[str, Windows]:
+    """Every word's result that the run's cache holds, by word; of several, the one that was made last."""
+    found = {}
+    for key, tensors in RunCache(recording).entries(CACHE_NAME):
+        if key["word"]:
+            found[key["word"]] = Windows.of_json(json.loads(tensors["json"].tobytes().decode()))
+    return found

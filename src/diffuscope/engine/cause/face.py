@@ -17,6 +17,7 @@ from diffuscope.run import Run
 from diffuscope.selection import SiteChoice
 
 if TYPE_CHECKING:
+    from diffuscope.engine.cause.heads import OnEffect
     from diffuscope.engine.drawing import Progress
     from diffuscope.engine.lens import Lens
 
@@ -115,6 +116,8 @@ class Causes:
         bound: Bound = "student",
         stop: bool = True,
         progress: Progress | None = None,
+        on_effect: OnEffect | None = None,
+        on_ranking: Callable[[HeadRanking], None] | None = None,
         **settings: Any,
     ) -> HeadRanking:
         """Rank heads by what taking each of them out does to the thing that a word names.
@@ -136,7 +139,13 @@ class Causes:
             bound: ``student``, for effects that are normal over seeds, or ``bernstein``, for any that are bounded.
             stop: settle heads early; False draws every head with every seed.
             progress: called with (pictures drawn, pictures at most).
+            on_effect: called with (site, head, seed, effect inside the thing, effect outside) at each picture.
+            on_ranking: called with the ranking so far after each seed.
             **settings: of `Lens.record`, where a prompt is given: steps, guidance_scale, …
+
+        Returns:
+            The ranking. That of a run is kept in its cache: `run.rankings`, `run.pick("top 5 for circle by effect")`
+            and the page have it from there.
 
         Raises:
             InputError: not one of word, object and region; a thing that is in no picture; numbers that cannot be; as
@@ -163,6 +172,8 @@ class Causes:
             bound=bound,
             stop=stop,
             progress=progress,
+            on_effect=on_effect,
+            on_ranking=on_ranking,
             **settings,
         )
 

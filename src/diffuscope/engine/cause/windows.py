@@ -10,7 +10,7 @@ from diffuscope.analysis.cause.windows import Windows, cuts_of, keep, windows_be
 from diffuscope.edits import Control, Edit, Silence, control
 from diffuscope.engine.cause.baselines import baseline, seeds_from
 from diffuscope.errors import InputError
-from diffuscope.run import Run
+from diffuscope.run import Run, find
 
 if TYPE_CHECKING:
     from diffuscope.engine.drawing import Progress
@@ -31,6 +31,7 @@ def search_windows(
 ) -> Windows:
     """See `Lens.windows`."""
     edit = Silence(what) if isinstance(what, str) else what
+    word: str | None = what if isinstance(what, str) else getattr(what, "word", None)
     chosen = seeds_from(start, seeds)
     cuts: tuple[int, ...] = ()
     steps, effects = 0, []
@@ -39,6 +40,8 @@ def search_windows(
             own = len(run.steps)
             if not cuts:
                 steps, cuts = own, cuts_of(own, parts)
+                # As the run calls it, so that it is found again.
+                word = None if word is None else find(run.manifest.text, word).label
             elif own != steps:
                 raise InputError(f"seed {seed} was drawn in {own} steps and the first in {steps}")
             edits = [_at(edit, *window) for window in windows_between(cuts)]
@@ -48,7 +51,6 @@ def search_windows(
         effects.append(tuple(row))
         if progress is not None:
             progress(done + 1, len(chosen))
-    word = what if isinstance(what, str) else getattr(edit, "word", None)
     found = Windows(edit.describe(), word, steps, cuts, chosen, tuple(effects))
     if isinstance(start, Run):
         keep(start.recording, found)
