@@ -69,6 +69,26 @@ def test_overhead_runs(
     assert "plain again" in capsys.readouterr().out
 
 
+def test_memory_is_measured_in_a_process_of_its_own(
+    script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overhead = script("overhead")
+    asked: list[list[str]] = []
+
+    def fresh(file: Path, arguments: list[str]) -> dict[str, Any]:
+        """What would be started, and here as it would run."""
+        asked.append([file.name, *arguments])
+        monkeypatch.setattr(sys, "argv", [str(file), *arguments])
+        overhead.main()
+        told: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+        return told
+
+    monkeypatch.setattr(overhead, "in_fresh_process", fresh)
+    (told,) = overhead.memory("tiny", ["qk"], [1], None)
+    assert asked == [["overhead.py", "--memory-child", "qk", "--models", "tiny", "--steps", "1"]]
+    assert (told["kind"], told["steps"]) == ("qk", 1) and told["peak"] > 10_000_000
+
+
 def test_memory_is_told_by_steps_and_level(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [
         {"kind": kind, "steps": steps, "peak": 100_000_000 + each * steps, "reset": True}

@@ -20,17 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffuscope.analysis.cause.faithfulness import Faithfulness
-from diffuscope.analysis.cause.faithfulness import kept as kept_faithfulness
-from diffuscope.analysis.comparing import Comparison
+from diffuscope.analysis.atlas.face import RunHeads
+from diffuscope.analysis.cause.face import RunCauses
 from diffuscope.analysis.objects.annotating import Annotations
 from diffuscope.analysis.objects.annotation import Objects
-from diffuscope.analysis.objects.annotation import annotate as objects_of
 from diffuscope.analysis.objects.chain import Chain
-from diffuscope.analysis.steerable import Target, suggestions, targets
-from diffuscope.analysis.timeline import Timeline, Timelines, timeline_of, timelines_of
+from diffuscope.analysis.objects.face import RunObjects
+from diffuscope.analysis.timeline.face import RunTimelines
 from diffuscope.errors import DiffuscopeError, NotKeptError, SelectionError
-from diffuscope.explain import Explanation, Writer, explain_comparison, explain_run
+from diffuscope.explain.face import RunExplanations
 from diffuscope.maps.aggregate import Combine, SizeRequest
 from diffuscope.maps.choosing import chosen_heads, chosen_sites, chosen_steps
 from diffuscope.maps.concept_file import TOKENS as CONCEPT_TOKENS
@@ -75,8 +73,8 @@ __all__ = [
 ]
 
 
-class Run:
-    """One recorded generation: its picture, and questions about it.
+class Run(RunTimelines, RunObjects, RunCauses, RunHeads, RunExplanations):
+    """One recorded generation: its picture, and questions about it. What rooms above the maps answer, it inherits.
 
     Attributes:
         recording: the reader of the run folder.
@@ -388,90 +386,6 @@ class Run:
             f"<{kind}>" for kind in ("start", "end") if kind in kinds
         ]
         return {label: self.word(label).mass(steps, sites, heads, reduce=reduce) for label in labels}
-
-    def timeline(
-        self,
-        words: Sequence[str] | None = None,
-        steps: Choice = None,
-        sites: SiteChoice = None,
-        heads: Choice = None,
-        **options: Any,
-    ) -> Timelines:
-        """The run over its steps, in measures: when each word peaks, settles and emerges.
-
-        Args:
-            words: words or phrases; None for all content words. Function words, start and end stand beside as controls.
-            steps, sites, heads: as in `WordView.steps`.
-            options: `reduce`, `size`, `weights` as there; `judge`, a function of (picture, labels) that scores the
-                predicted clean pictures, ``auto`` (that of the drawn world on its runs) or None; `masks`, label to true
-                mask.
-
-        Raises:
-            UnknownWordError: the prompt has no such word.
-            SelectionError: a step, site, head or judge that is not there.
-        """
-        return timelines_of(self, words, steps, sites, heads, **options)
-
-    def faithfulness(self, word: str) -> Faithfulness:
-        """Whether the picture changes where a word's map is bright when the word is taken away, as
-        `Lens.faithfulness` has found it for this run; no model is asked.
-
-        Raises:
-            UnknownWordError: the prompt has no such word. NotKeptError: the test was not made yet.
-        """
-        return kept_faithfulness(self.recording, find(self.manifest.text, word).label)
-
-    def targets(self, concept: str) -> tuple[Target, ...]:
-        """Which word of the prompt a concept ("blue") would act on, the likeliest first, by the prompt's grammar: see
-        `diffuscope.analysis.steerable.targets`, and `Lens.targets`, which asks the text encoder too."""
-        return targets(self, concept)
-
-    def suggestions(self) -> tuple[Target, ...]:
-        """What of the prompt can be steered: see `diffuscope.analysis.steerable.suggestions`."""
-        return suggestions(self)
-
-    def explain(
-        self, writer: Writer | str = "builtin", *, word: str | None = None, quick: bool = False
-    ) -> Explanation:
-        """The run in words: what was asked and what came out, what stands out, why a word was ignored and what to try.
-        Every sentence cites claims, and every claim can be computed again from its selection.
-
-        Args:
-            writer: ``builtin``, ``openai`` (as the environment says, see `diffuscope.explain.endpoint`), or one of
-                your own.
-            word: of the prompt, whose account is wanted whatever became of it.
-            quick: leave out when words came true in the predicted pictures, which a judge must read one by one.
-
-        Raises:
-            UnknownWordError, SelectionError: the prompt has no such word.
-            InputError, MissingExtraError: an unknown writer, or one that is not set up.
-        """
-        return explain_run(self, writer, word=word, quick=quick)
-
-    def _explained(self, comparison: Comparison, writer: Writer | str, **options: Any) -> Explanation:
-        """`Comparison.explain`; what is compared does not know what is said of it."""
-        return explain_comparison(comparison, writer, **options)
-
-    def _timeline_of(self, view: WordView, *choice: Any, **options: Any) -> Timeline:
-        """`WordView.timeline`; the maps do not know the measures."""
-        return timeline_of(view, *choice, **options)
-
-    def objects(self, chain: Chain | str | None = None, **options: Any) -> Objects:
-        """The objects that the prompt names, each with mask, box and score: see `analysis.objects.annotation.annotate`.
-
-        ``run.objects().to_coco("dataset")`` writes them down.
-
-        Args:
-            chain: how maps become masks: a `Chain`, its name (``default``, ``edges``, ``guided``, ``titan``), or None
-                for ``auto``: the one that was settled for the run's model, else the default.
-            options: changes of it, ``threshold=0.4``.
-
-        Raises:
-            InputError: an option that there is not.
-            NotKeptError: the chain needs what was not kept.
-            MissingExtraError: the extra ``objects`` is not installed.
-        """
-        return objects_of(self, chain, **options)
 
     def _steps_of(self, selection: Selection) -> tuple[int, ...]:
         """Indices of the recorded steps that a selection names."""

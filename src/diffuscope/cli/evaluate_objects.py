@@ -1,8 +1,11 @@
 """`diffuscope evaluate objects`: how well chains find objects, against true masks."""
 
+import hashlib
+import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -11,13 +14,17 @@ from diffuscope.cli.console import note, print_facts, print_json, print_table, p
 from diffuscope.errors import InputError
 
 if TYPE_CHECKING:
+    from diffuscope.analysis.objects.chain import Chain
+    from diffuscope.engine.lens import Lens
     from diffuscope.recording import Level
-    from diffuscope.studies.object_accuracy.scoring import Findings
+    from diffuscope.studies.object_accuracy.scoring import Evaluation, Findings
 
 EXAMPLES = [
     "diffuscope evaluate objects",
     "diffuscope evaluate objects --prompts 100 --seeds 3 --figure curves.png --json > objects.json",
     "diffuscope evaluate objects --chain scenes --chain titan",
+    "diffuscope evaluate objects --prompts 300 --seeds 1 --table scores.jsonl",
+    "diffuscope evaluate objects --dataset DIR",
     "diffuscope evaluate objects --coco FOLDER",
 ]
 
@@ -43,6 +50,15 @@ def command(
             show_default=False,
         ),
     ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            "--dataset",
+            metavar="DIR",
+            help="Score the annotations of a dataset that 'objects' made, against --coco or the drawn world's judge.",
+            show_default=False,
+        ),
+    ] = None,
     chain: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,6 +69,15 @@ def command(
         float | None,
         typer.Option(
             metavar="S", min=1, help="Stop drawing after so long and score what there is.", show_default=False
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--table",
+            metavar="F.jsonl",
+            help="Keep each picture's scores there; the same call goes on where it was.",
+            show_default=False,
         ),
     ] = None,
     figure: Annotated[
@@ -74,60 +99,123 @@ def command(
     Prompts of the drawn world are drawn, and its judge says where each object is. Beside the chains stands TITAN's
     own, on the DAAM preset, and the ceiling: the true mask itself, averaged over the finest grid's cells.
 
-    IoU is the mean over classes of the mean over objects, 0 where nothing was found; AP is computed by pycocotools.
+    IoU is the mean over classes of the mean over objects, 0 where nothing was found; AP is computed by pycocotools, of
+    things that the picture shows ("all": what was found of things that it does not show is an error, too).
     """
     from diffuscope.analysis.objects.chain import Chain
-    from diffuscope.studies.map_accuracy.samples import Counts
-    from diffuscope.studies.measuring import LEVELS
     from diffuscope.studies.object_accuracy.scoring import Evaluation
-    from diffuscope.studies.object_accuracy.truth import coco as from_coco
-    from diffuscope.studies.object_accuracy.truth import drawn
-    from diffuscope.studies.object_dataset.worker import needs_of
 
+    begun = time.perf_counter()
+    if dataset is not None and (table is not None or chain or figure is not None):
+        raise InputError(
+            "--dataset scores annotations that are there; --chain, --table and --figure are of maps"
+        )
+    if coco is not None and table is not None:
+        raise InputError("--table is for pictures that are drawn; --coco reads its runs again at once")
     names = list(dict.fromkeys(chain or CHAINS))
-    study, counts, begun = Evaluation({name: Chain.of(name) for name in names}), Counts(), time.perf_counter()
+    chains = {name: Chain.of(name) for name in names}
     if quick:
         prompts, seeds, steps = min(prompts, QUICK_PROMPTS), 1, steps or QUICK_STEPS
-    with progress_bar("scoring chains", unit="pictures") as on_picture:
-        if coco is not None:
-            truths = from_coco(coco, counts, on_picture)
-        else:
-            from diffuscope import Lens
+    if dataset is not None:
+        study = _of_dataset(dataset, coco)
+    elif coco is not None:
+        from diffuscope.studies.object_accuracy.truth import coco as from_coco
 
-            lens = Lens.load(model, device=device)
-            level = max((needs_of(Chain.of(name).resolved(model)) for name in names), key=LEVELS.index)
-            truths = drawn(lens, prompts, seeds, steps, counts, on_picture, level=cast("Level", level))
-        for truth in truths:
-            study.add([truth])
-            if seconds is not None and time.perf_counter() - begun > seconds:
-                break
-    found = study.findings(counts.missing, time.perf_counter() - begun)
+        study = Evaluation(chains)
+        with progress_bar("scoring chains", unit="pictures") as on_picture:
+            study.add(from_coco(coco, on_picture))
+    else:
+        from diffuscope import Lens
+
+        until = None if seconds is None else begun + seconds
+        study = _drawn(Lens.load(model, device=device), chains, prompts, seeds, steps, table, until)
+    found = study.findings(time.perf_counter() - begun)
     files = []
-    if figure is not None:
+    if figure is not None and found.ceiling is not None:
         from diffuscope.cli.objects import _save
         from diffuscope.figures.objects_curves import curves
 
-        files.append(
-            _save(
-                curves(
-                    {row.name: row.curve for row in found.rows},
-                    found.thresholds,
-                    found.ceiling.value,
-                    _title(found),
-                ),
-                figure,
-            )
-        )
+        rows = {row.name: row.curve for row in found.rows}
+        files.append(_save(curves(rows, found.thresholds, found.ceiling.value, _title(found)), figure))
     if as_json:
         print_json({**found.as_json(), "files": [str(file) for file in files]})
         return
     _print(found)
+    if dataset is not None:
+        _print_summary(found)
     for file in files:
         note(f"wrote {file}")
 
 
+def _drawn(
+    lens: "Lens",
+    chains: "Mapping[str, Chain]",
+    prompts: int,
+    seeds: int,
+    steps: int | None,
+    table: Path | None,
+    until: float | None,
+) -> "Evaluation":
+    """Held-out prompts, drawn and scored; those that the table has are not drawn again."""
+    from diffuscope.studies.measuring import LEVELS
+    from diffuscope.studies.object_accuracy.scores import score
+    from diffuscope.studies.object_accuracy.scoring import Evaluation
+    from diffuscope.studies.object_accuracy.table import ScoreTable
+    from diffuscope.studies.object_accuracy.truth import drawn, orders
+    from diffuscope.studies.object_dataset.worker import needs_of
+
+    about = {
+        "model": lens.loaded.id,
+        "weights": _fingerprint({file.path: file.sha256 for file in lens.loaded.files}),
+        "steps": steps,
+        "chains": {name: each.plain() for name, each in chains.items()},
+    }
+    scores = ScoreTable(table, about)
+    asked = orders(prompts, seeds)
+    left = [each for each in asked if each.key not in scores]
+    if len(left) < len(asked):
+        note(f"{len(asked) - len(left)} of {len(asked)} pictures were scored before")
+    levels = (needs_of(each.resolved(lens.loaded.id)) for each in chains.values())
+    level = max(levels, key=LEVELS.index)
+    with progress_bar("scoring chains", unit="pictures") as on_picture:
+        for truth in drawn(lens, left, steps, on_picture, level=cast("Level", level)):
+            scores.add(score(truth, chains))
+            if until is not None and time.perf_counter() > until:
+                break
+    study = Evaluation(chains)
+    for each in asked:
+        if each.key in scores:
+            study.take(scores[each.key])
+    return study
+
+
+def _of_dataset(folder: Path, truth: Path | None) -> "Evaluation":
+    """The annotations of a dataset, by what is true of its pictures."""
+    from diffuscope.analysis.objects.chain import Chain
+    from diffuscope.datasets import Dataset
+    from diffuscope.studies.object_accuracy.of_dataset import OWN, of_dataset
+    from diffuscope.studies.object_accuracy.scoring import Evaluation
+
+    opened = Dataset.open(folder)
+    study = Evaluation({OWN: Chain.of(opened.made_by)})
+    with progress_bar("scoring annotations", unit="pictures") as on_picture:
+        for scores in of_dataset(opened, truth, on_picture):
+            study.take(scores)
+    return study
+
+
+def _fingerprint(files: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:32]
+
+
 def _title(found: "Findings") -> str:
     return f"{found.objects} objects in {found.pictures} pictures of {found.model}"
+
+
+def _print_summary(found: "Findings") -> None:
+    """What pycocotools says, as it says it."""
+    for kind, said in found.rows[0].said.items():
+        typer.echo(f"\n{kind}\n{said}")
 
 
 def _print(found: "Findings") -> None:
@@ -136,17 +224,25 @@ def _print(found: "Findings") -> None:
     print_facts(
         [
             ("model", found.model),
-            ("scored", f"{found.objects} objects in {found.pictures} pictures"),
+            ("scored", f"{found.objects} objects in {found.pictures} pictures of {found.prompts} prompts"),
             (
                 "left out",
                 f"{found.missing} things that were named and not found in the picture, or named twice",
             ),
             (
+                "errors of 'all'",
+                f"{found.unmarked} annotations a chain of things that their picture does not show",
+            ),
+            (
                 "not scored",
-                f"{found.unscored} annotations a chain of categories without a true mask in their picture",
+                f"{found.unscored} annotations a chain of what has no true mask anywhere (places)",
             ),
             ("read by", found.reader),
-            ("ceiling", f"{found.ceiling} at threshold {found.ceiling_threshold:.2f}"),
+            *(
+                [("ceiling", f"{found.ceiling} at threshold {found.ceiling_threshold:.2f}")]
+                if found.ceiling is not None
+                else []
+            ),
             ("took", f"{found.seconds:.0f} s"),
         ]
     )
@@ -159,6 +255,7 @@ def _print(found: "Findings") -> None:
             "AP segm",
             "AP50 segm",
             "AP75 segm",
+            "AP50 segm, all",
             "AP bbox",
             "AP50 bbox",
             "missed",
@@ -168,8 +265,9 @@ def _print(found: "Findings") -> None:
             [
                 row.name,
                 str(row.iou),
-                f"{100 * row.share:.0f} %",
+                "" if row.share is None else f"{100 * row.share:.0f} %",
                 *(f"{row.segm[name]:.3f}" for name in ("AP", "AP50", "AP75")),
+                f"{row.segm_all['AP50']:.3f}",
                 *(f"{row.bbox[name]:.3f}" for name in ("AP", "AP50")),
                 str(row.missed),
                 f"{row.seconds:.2f}",

@@ -60,14 +60,33 @@ def outcome(values: NDArray[np.floating] | None, mask: Mask) -> Outcome:
         return Outcome(nothing, nothing + float((~mask).mean()), 0.0)
     size = (mask.shape[0], mask.shape[1])
     plane = resize(values, size, "bilinear") if values.shape != size else values.astype(np.float64)
-    # From below, how many pixels of the mask and of the rest lie at or below each threshold.
-    inside, outside = np.sort(plane[mask]), np.sort(plane[~mask])
+    inside, outside = plane[mask], plane[~mask]
     levels = np.array(SHARES) * plane.max()
-    hits = len(inside) - np.searchsorted(inside, levels, "right")
-    false = len(outside) - np.searchsorted(outside, levels, "right")
+    hits, false = _above(inside, levels), _above(outside, levels)
     iou = hits / (len(inside) + false)
     accuracy = (hits + len(outside) - false) / plane.size
-    return Outcome(iou, accuracy, average_precision(plane[mask], plane[~mask]))
+    return Outcome(iou, accuracy, average_precision(inside, outside))
+
+
+def overlaps(planes: NDArray[np.floating], mask: Mask) -> Wide:
+    """IoU of many maps ``[map, y, x]`` of one size with a mask, ``[map, share]``: as `outcome` has it, and nothing
+    else of it. A map without a value above 0 is no prediction."""
+    size = (mask.shape[0], mask.shape[1])
+    sized = resize(planes, size, "bilinear") if planes.shape[1:] != size else planes.astype(np.float64)
+    found = np.zeros((len(sized), len(SHARES)))
+    for at, plane in enumerate(sized):
+        top = plane.max()
+        if top > 0:
+            inside, outside = plane[mask], plane[~mask]
+            levels = np.array(SHARES) * top
+            found[at] = _above(inside, levels) / (len(inside) + _above(outside, levels))
+    return found
+
+
+def _above(values: NDArray[np.floating], levels: NDArray[np.floating]) -> NDArray[np.intp]:
+    """How many values lie above each of some ascending levels."""
+    below = np.searchsorted(levels, values, "left")
+    return len(values) - np.cumsum(np.bincount(below, minlength=len(levels) + 1))[:-1]
 
 
 def average_precision(inside: NDArray[np.floating], outside: NDArray[np.floating]) -> float:
@@ -88,7 +107,7 @@ def coverage(mask: Mask, grid: Size) -> Wide:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over classes with its 95% interval, from resampling pictures."""
+    """A mean over classes with its 95% interval, from resampling pictures, or prompts with all of their pictures."""
 
     value: float
     low: float
@@ -103,15 +122,29 @@ class Objects:
 
     Attributes:
         classes, pictures: of each object.
-        tuning: whether each object's picture belongs to the half that choices are made on.
+        groups: of each object, what stays together: the number of its prompt, or of its picture.
+        tuning: whether each object's group belongs to the half that choices are made on.
     """
 
-    def __init__(self, classes: Sequence[str], pictures: Sequence[int], seed: int = 0) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        pictures: Sequence[int],
+        seed: int = 0,
+        *,
+        groups: Sequence[int] | None = None,
+    ) -> None:
+        """`groups`: pictures of one prompt are alike, so that halves are parted, and intervals drawn, by prompts. The
+        tuning half are then the even numbers; without them, every second picture in the order in which they come."""
         self.classes = np.array(classes, dtype=object)
         self.pictures = np.array(pictures, dtype=int)
-        # Every second picture, in the order in which they were drawn: prompts of all kinds are in both halves.
-        order = {picture: index for index, picture in enumerate(dict.fromkeys(pictures))}
-        self.tuning = np.array([order[picture] % 2 == 0 for picture in pictures], dtype=bool)
+        if groups is None:
+            order = {picture: index for index, picture in enumerate(dict.fromkeys(pictures))}
+            self.groups = self.pictures
+            self.tuning = np.array([order[picture] % 2 == 0 for picture in pictures], dtype=bool)
+        else:
+            self.groups = np.array(groups, dtype=int)
+            self.tuning = self.groups % 2 == 0
         self._seed = seed
 
     def mean(self, scores: NDArray[np.floating], chosen: Mask) -> float:
@@ -121,13 +154,13 @@ class Objects:
         return float(np.mean(parts)) if parts else float("nan")
 
     def estimate(self, scores: NDArray[np.floating], chosen: Mask | None = None) -> Estimate:
-        """`mean` over the half that is reported (or those chosen), with its interval: pictures are drawn anew with
+        """`mean` over the half that is reported (or those chosen), with its interval: groups are drawn anew with
         replacement, with all of their objects, and classes that are missed in a draw are left out of it."""
         reported = ~self.tuning if chosen is None else chosen
         value = self.mean(scores, reported)
         rows = np.flatnonzero(reported)
         names, kinds = np.unique(self.classes[rows].astype(str), return_inverse=True)
-        pictures, at = np.unique(self.pictures[rows], return_inverse=True)
+        pictures, at = np.unique(self.groups[rows], return_inverse=True)
         if not len(pictures):
             return Estimate(float("nan"), float("nan"), float("nan"))
         sums, counts = np.zeros((len(pictures), len(names))), np.zeros((len(pictures), len(names)))

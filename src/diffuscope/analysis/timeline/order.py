@@ -30,6 +30,8 @@ Scale = Literal["step", "share", "log_snr"]
 
 FEWEST = 20
 """Runs below which a result is marked as too few."""
+CLAIMED = 0.05
+"""Largest p of the sign test with which an order is claimed."""
 RESAMPLES = 4000
 SEED = 0
 """Of the bootstrap: the same rows always give the same interval."""
@@ -217,8 +219,23 @@ class Paired:
     enough: bool
     clusters: int = 1
 
+    @property
+    def leans(self) -> int:
+        """1 where the interval lies above 0 (the first is there earlier), -1 where it lies below, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+    @property
+    def order(self) -> int:
+        """The order that is claimed: 1 for the first, -1 for the second earlier, 0 for none.
+
+        One rule: the interval leaves out 0, and the sign test has p <= 0.05. The interval tells by how much in the
+        median run, and a few prompts with large differences can carry it; the test asks whether prompts agree.
+        """
+        return self.leans if self.p <= CLAIMED else 0
+
     def facts(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        told = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**told, "order": self.order}
 
     def __str__(self) -> str:
         middle = (
@@ -282,7 +299,7 @@ class Control:
             where there are none.
         low, high: its 95% interval (percentile bootstrap).
         seeds: how many that are.
-        holds: both comparisons have intervals on the same side of 0.
+        holds: both comparisons have the same `Paired.order`, and have one.
     """
 
     plain: Paired
@@ -311,7 +328,7 @@ def controlled(rows: Sequence[Event], swapped: Sequence[Event], first: str, seco
     if len(both):
         change = float(np.median(both))
         low, high = _bootstrap(both, both, _members([own[unit][1] for unit in units]), RESAMPLES)
-    holds = (plain.low > 0 and turned.low > 0) or (plain.high < 0 and turned.high < 0)
+    holds = plain.order != 0 and plain.order == turned.order
     return Control(plain, turned, change, low, high, len(both), holds)
 
 

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.analysis.objects.annotation import Objects, with_planes
 from diffuscope.analysis.objects.chain import Chain
-from diffuscope.analysis.objects.segmentation_accuracy import (
-    SHARES,
-    Estimate,
-    coverage,
-    outcome,
-)
+from diffuscope.analysis.objects.segmentation_accuracy import SHARES, Estimate
 from diffuscope.analysis.objects.segmentation_accuracy import Objects as Scored
-from diffuscope.datasets.records import encode
 from diffuscope.errors import InputError
-from diffuscope.maps.choosing import grid_of
-from diffuscope.maps.resize import Size
-from diffuscope.run import Run
+from diffuscope.studies.object_accuracy.precision import Precision, average_precision
+from diffuscope.studies.object_accuracy.scores import Note, PictureScores, score
 from diffuscope.studies.object_accuracy.truth import Truth
 
-CEILING = "ceiling"
-METRICS = ("AP", "AP50", "AP75")
+KINDS = ("segm", "bbox")
 
 
 @dataclass(frozen=True)
@@ -49,41 +37,66 @@ class ChainRow:
 
     Attributes:
         name, chain: of the chain.
-        iou: mean over classes of the mean IoU of their objects, 0 where nothing was found; 95% interval over
-        pictures. The
-            prediction is all that was found of the class in the picture.
-        share: of the ceiling's.
-        segm, bbox: COCO's AP (mean over IoU 0.5 to 0.95), AP50, AP75, from pycocotools.
+        iou: mean over classes of the mean IoU of their objects, 0 where nothing was found; 95% interval over prompts.
+            The prediction is all that was found of the class in the picture.
+        share: of the ceiling's; None where there is no ceiling.
+        ap50_segm, ap50_bbox: AP50 of masks and of boxes with its 95% interval over prompts.
+        segm, bbox: COCO's AP (mean over IoU 0.5 to 0.95), AP50, AP75, from pycocotools, of categories that have a
+            true mask in the picture.
+        segm_all, bbox_all: the same where annotations of any category that some picture has a true mask of count, so
+            that one of a thing that was not drawn is an error.
         classes: per class.
-        curve: mean IoU at each fixed threshold of `SHARES`, of the map alone (no later stage).
+        curve: mean IoU at each fixed threshold of `SHARES`, of the map alone (no later stage); empty without maps.
         missed: objects of which nothing was found.
         seconds: for a picture, annotation alone.
+        summary: all that pycocotools sums up, of masks and of boxes.
+        said: the same as pycocotools prints it.
     """
 
     name: str
     chain: dict[str, Any]
     iou: Estimate
-    share: float
+    share: float | None
+    ap50_segm: Estimate
+    ap50_bbox: Estimate
     segm: dict[str, float]
     bbox: dict[str, float]
+    segm_all: dict[str, float]
+    bbox_all: dict[str, float]
     classes: tuple[ClassRow, ...]
     curve: tuple[float, ...]
     missed: int
     seconds: float
+    summary: dict[str, dict[str, float]]
+    said: dict[str, str]
 
 
 @dataclass
 class Findings:
-    """What an evaluation found: the chains' rows, the ceiling (the true mask averaged over the finest grid's
-    cells, at its best threshold), and what was looked at."""
+    """What an evaluation found.
+
+    Attributes:
+        rows: of the chains.
+        ceiling, ceiling_threshold: the true mask averaged over the finest grid's cells, at its best threshold; None
+            where no grid is known.
+        pictures, prompts, objects: how many were looked at; objects are those with a true mask.
+        missing: things that were named and not found in their picture, or named or found twice.
+        unscored: annotations a chain of categories of which no picture has a true mask, or of which nobody could say
+            which object is meant.
+        unmarked: annotations a chain of categories that others of the pictures have a true mask of, and theirs not.
+        model, reader: what drew, what read the prompts.
+        seconds: it took.
+    """
 
     rows: list[ChainRow]
-    ceiling: Estimate
+    ceiling: Estimate | None
     ceiling_threshold: float
     pictures: int
+    prompts: int
     objects: int
     missing: int
     unscored: int
+    unmarked: int
     model: str
     reader: str
     seconds: float = 0.0
@@ -104,13 +117,13 @@ class _Taken:
 
     iou: list[float] = field(default_factory=list)
     curve: list[NDArray[np.float64]] = field(default_factory=list)
-    results: list[dict[str, Any]] = field(default_factory=list)
+    results: list[Note] = field(default_factory=list)
     seconds: float = 0.0
     missed: int = 0
 
 
 class Evaluation:
-    """Collects, picture by picture, so that no run need stay on disk."""
+    """Puts pictures' scores together."""
 
     def __init__(self, chains: Mapping[str, Chain]) -> None:
         """
@@ -126,82 +139,43 @@ class Evaluation:
         self._taken = {name: _Taken() for name in chains}
         self._ceiling: list[NDArray[np.float64]] = []
         self._classes: list[str] = []
-        self._pictures: list[int] = []
+        self._prompts: list[int] = []
         self._images: list[dict[str, Any]] = []
+        self._groups: list[int] = []
         self._truths: list[dict[str, Any]] = []
         self._numbers: dict[str, int] = {}
-        self._unscored = 0
+        self._missing = 0
         self._model = self._reader = ""
 
     def add(self, truths: Iterable[Truth]) -> None:
-        """Score every picture."""
+        """Score pictures, and take them."""
         for truth in truths:
-            self._add(truth)
+            self.take(score(truth, self.chains))
 
-    def _add(self, truth: Truth) -> None:
-        run = truth.run
-        size = (run.manifest.sampling.height, run.manifest.sampling.width)
+    def take(self, scores: PictureScores) -> None:
+        """Take a picture's scores, made by the same chains."""
         image = len(self._images) + 1
-        self._images.append({"id": image, "height": size[0], "width": size[1]})
-        self._model = run.manifest.model.id
-        marked = dict.fromkeys(each.category for each in truth.objects)
-        whole = {
-            name: np.any([each.mask for each in truth.objects if each.category == name], axis=0)
-            for name in marked
-        }
-        for each in truth.objects:
-            self._truth(image, each.category, each.mask)
-        grid = finest(run)
-        for name, mask in whole.items():
-            self._classes.append(name)
-            self._pictures.append(truth.picture)
-            self._ceiling.append(outcome(coverage(mask, grid), mask).iou)
-        for name, chain in self.chains.items():
-            began = time.perf_counter()
-            found, maps = with_planes(run, chain)
-            taken = self._taken[name]
-            taken.seconds += time.perf_counter() - began
-            self._reader = found.reading.reader
-            self._results(taken, image, found, None if truth.exhaustive else set(marked))
-            for category, mask in whole.items():
-                own = [each.mask for each in found if each.category == category]
-                predicted = np.any(own, axis=0) if own else np.zeros_like(mask)
-                taken.missed += not own
-                taken.iou.append(float((predicted & mask).sum() / (predicted | mask).sum()))
-                taken.curve.append(outcome(maps.get(category), mask).iou)
+        self._images.append({"id": image, "height": scores.size[0], "width": scores.size[1]})
+        self._model, self._reader = scores.model, scores.reader
+        self._missing += scores.missing
+        self._groups.append(scores.prompt)
+        for each in scores.truths:
+            number = self._numbers.setdefault(each["category"], len(self._numbers) + 1)
+            own = {name: value for name, value in each.items() if name != "category"}
+            added = {"id": len(self._truths) + 1, "image_id": image, "category_id": number, "iscrowd": 0}
+            self._truths.append({**own, **added})
+        self._classes += scores.classes
+        self._prompts += [scores.prompt] * len(scores.classes)
+        self._ceiling += [np.array(values) for values in scores.ceiling]
+        for name, taken in self._taken.items():
+            found = scores.chains[name]
+            taken.iou += found.iou
+            taken.curve += [np.array(values) for values in found.curve]
+            taken.results += [{**each, "image_id": image} for each in found.results]
+            taken.seconds += found.seconds
+            taken.missed += found.missed
 
-    def _truth(self, image: int, category: str, mask: NDArray[np.bool_]) -> None:
-        coded = encode(mask)
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        x, y = int(columns[0]), int(rows[0])
-        self._truths.append(
-            {
-                "id": len(self._truths) + 1,
-                "image_id": image,
-                "category_id": self._numbers.setdefault(category, len(self._numbers) + 1),
-                "segmentation": coded,
-                "bbox": [x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1],
-                "area": int(mask.sum()),
-                "iscrowd": 0,
-            }
-        )
-
-    def _results(self, taken: _Taken, image: int, found: Objects, marked: set[str] | None) -> None:
-        for each in found:
-            if marked is not None and each.category not in marked:
-                self._unscored += 1
-                continue
-            taken.results.append(
-                {
-                    "image_id": image,
-                    "category": each.category,
-                    "segmentation": encode(each.mask),
-                    "bbox": list(each.box),
-                    "score": each.score,
-                }
-            )
-
-    def findings(self, missing: int = 0, seconds: float = 0.0) -> Findings:
+    def findings(self, seconds: float = 0.0) -> Findings:
         """The table.
 
         Raises:
@@ -211,117 +185,73 @@ class Evaluation:
             raise InputError(
                 "no picture shows an object that was asked for, so nothing can be said; draw more"
             )
-        scored = Scored(self._classes, self._pictures)
+        scored = Scored(self._classes, self._prompts)
         every = np.ones(len(self._classes), bool)
-        ceilings = np.stack(self._ceiling)
-        best = int(np.argmax([scored.mean(ceilings[:, at], every) for at in range(len(SHARES))]))
-        ceiling = scored.estimate(ceilings[:, best], every)
+        ceiling, threshold = None, 0.0
+        if len(self._ceiling) == len(self._classes):
+            ceilings = np.stack(self._ceiling)
+            best = int(np.argmax([scored.mean(ceilings[:, at], every) for at in range(len(SHARES))]))
+            ceiling, threshold = scored.estimate(ceilings[:, best], every), SHARES[best]
         rows = [self._row(name, scored, every, ceiling) for name in self.chains]
+        of_known = [
+            each["marked"] if each["category"] in self._numbers else None
+            for taken in self._taken.values()
+            for each in taken.results
+        ]
         return Findings(
             rows,
             ceiling,
-            SHARES[best],
+            threshold,
             len(self._images),
+            len(set(self._groups)),
             len(self._truths),
-            missing,
-            self._unscored // len(self.chains),
+            self._missing,
+            of_known.count(None) // len(self.chains),
+            of_known.count(False) // len(self.chains),
             self._model,
             self._reader,
             seconds,
         )
 
-    def _row(self, name: str, scored: Scored, every: NDArray[np.bool_], ceiling: Estimate) -> ChainRow:
+    def _row(self, name: str, scored: Scored, every: NDArray[np.bool_], ceiling: Estimate | None) -> ChainRow:
         taken = self._taken[name]
         iou = np.array(taken.iou)
-        curves = np.stack(taken.curve)
-        segm, by_class_segm = average_precision(
-            self._images, self._truths, taken.results, self._numbers, "segm"
-        )
-        bbox, by_class_bbox = average_precision(
-            self._images, self._truths, taken.results, self._numbers, "bbox"
-        )
+        drawn = {kind: self._precision(taken, kind, all_of_them=False) for kind in KINDS}
+        known = {kind: self._precision(taken, kind, all_of_them=True) for kind in KINDS}
         names = scored.classes
         classes = tuple(
             ClassRow(
                 category,
                 int((names == category).sum()),
                 float(iou[names == category].mean()),
-                by_class_segm.get(category),
-                by_class_bbox.get(category),
+                drawn["segm"].by_class.get(category),
+                drawn["bbox"].by_class.get(category),
             )
             for category in sorted(set(self._classes))
         )
         estimate = scored.estimate(iou, every)
+        curves = np.stack(taken.curve) if len(taken.curve) == len(iou) else None
         return ChainRow(
             name,
             self.chains[name].plain(),
             estimate,
-            estimate.value / ceiling.value,
-            segm,
-            bbox,
+            None if ceiling is None else estimate.value / ceiling.value,
+            drawn["segm"].ap50,
+            drawn["bbox"].ap50,
+            drawn["segm"].metrics,
+            drawn["bbox"].metrics,
+            known["segm"].metrics,
+            known["bbox"].metrics,
             classes,
-            tuple(scored.mean(curves[:, at], every) for at in range(len(SHARES))),
+            () if curves is None else tuple(scored.mean(curves[:, at], every) for at in range(len(SHARES))),
             taken.missed,
             taken.seconds / max(1, len(self._images)),
+            {kind: drawn[kind].summary for kind in KINDS},
+            {kind: drawn[kind].text for kind in KINDS},
         )
 
-
-def average_precision(
-    images: Sequence[Mapping[str, Any]],
-    truths: Sequence[Mapping[str, Any]],
-    results: Sequence[Mapping[str, Any]],
-    numbers: Mapping[str, int],
-    kind: str,
-) -> tuple[dict[str, float], dict[str, float | None]]:
-    """COCO's AP, AP50 and AP75 by pycocotools' own evaluator, and AP50 of each class.
-
-    Args:
-        results: with ``category`` by name; those of categories that no truth has count as errors of none.
-        kind: ``segm`` or ``bbox``.
-    """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    known = [
-        {
-            **{name: value for name, value in each.items() if name != "category"},
-            "category_id": numbers[each["category"]],
-        }
-        for each in results
-        if each["category"] in numbers
-    ]
-    if kind == "bbox":
-        known = [{name: value for name, value in each.items() if name != "segmentation"} for each in known]
-    if not known:
-        return dict.fromkeys(METRICS, 0.0), dict.fromkeys(numbers, 0.0)
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = {
-            "info": {},
-            "images": [dict(each) for each in images],
-            "annotations": [dict(each) for each in truths],
-            "categories": [{"id": number, "name": name} for name, number in numbers.items()],
-        }
-        truth.createIndex()
-        evaluator = COCOeval(truth, truth.loadRes(known), kind)
-        evaluator.evaluate()
-        evaluator.accumulate()
-        evaluator.summarize()
-    stats = [float(value) for value in evaluator.stats[:3]]
-    # [threshold, recall, class, area, detections]: IoU 0.5, all areas, most detections
-    precision = evaluator.eval["precision"][0, :, :, 0, -1]
-    by_class: dict[str, float | None] = {}
-    for index, number in enumerate(evaluator.params.catIds):
-        category = next(name for name, each in numbers.items() if each == number)
-        values = precision[:, index]
-        by_class[category] = float(values.mean()) if (values > -1).any() else None
-    return dict(zip(METRICS, stats, strict=True)), by_class
-
-
-def finest(run: Run) -> Size:
-    """The finest attention grid that the run kept."""
-    kept = set(run.manifest.keep.sites)
-    return max(
-        (grid_of(site) for site in run.manifest.sites if site.name in kept),
-        key=lambda grid: grid[0] * grid[1],
-    )
+    def _precision(self, taken: _Taken, kind: str, *, all_of_them: bool) -> Precision:
+        counted = [
+            each for each in taken.results if each["marked"] or (all_of_them and each["marked"] is False)
+        ]
+        return average_precision(self._images, self._truths, counted, self._numbers, kind, self._groups)

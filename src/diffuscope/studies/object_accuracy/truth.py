@@ -1,9 +1,9 @@
-"""Pictures with recorded runs and the true mask of each object: drawn scenes, or any dataset in COCO's form."""
+"""Pictures and the true mask of each object: drawn scenes, whose judge tells, or any dataset in COCO's form."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from diffuscope.datasets.records import mask_tools
 from diffuscope.errors import InputError, RunNotFoundError
 from diffuscope.run import Run
-from diffuscope.scenes import read, standard_prompts
-from diffuscope.studies.map_accuracy.samples import Counts, OnPicture
+from diffuscope.scenes import Prompt, read, standard_prompts
+from diffuscope.scenes.grammar import Split
 
 if TYPE_CHECKING:
     from diffuscope.engine.lens import Lens
     from diffuscope.recording import Level
 
 Mask = NDArray[np.bool_]
+OnPicture = Callable[[int, int], None]
+"""Called with (pictures done, pictures in all)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,33 +41,79 @@ class Truth:
     """A run and the objects that its picture truly has.
 
     Attributes:
+        key: what the picture is known by.
+        prompt: number of its prompt.
         exhaustive: whether every object of every category that the dataset knows is marked. Where it is not (drawn
-        scenes:
-            a thing that the judge did not find, or whose noun stands twice), only categories that are marked in a
-            picture are scored in it.
+            scenes), what is found of a category that has no true mask in the picture is an error only where a table
+            says so.
+        unclear: categories of which nobody could say which object is meant; never scored.
+        missing: things that were named and have no mask.
     """
 
     run: Run
     objects: tuple[Marked, ...]
-    picture: int
+    key: str
+    prompt: int = 0
     exhaustive: bool = False
+    unclear: frozenset[str] = frozenset()
+    missing: int = 0
+
+
+@dataclass(frozen=True)
+class Order:
+    """A picture to be drawn: a prompt of the drawn world, its number, and a seed."""
+
+    prompt: Prompt
+    number: int
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """What the picture is known by."""
+        return f"{self.seed} {self.prompt.text}"
+
+
+def orders(prompts: int, seeds: int, split: Split = "held-out") -> list[Order]:
+    """Prompts of the drawn world, each with several seeds; all of them with the first before any with the second."""
+    chosen = standard_prompts(prompts, split=split)
+    return [Order(prompt, at, seed) for seed in range(seeds) for at, prompt in enumerate(chosen)]
+
+
+def judged(
+    image: Image.Image, words: Sequence[str], named: int
+) -> tuple[tuple[Marked, ...], frozenset[str], int]:
+    """What the judge of the drawn world says of a picture: objects, unclear categories, and how many are missing.
+
+    Things whose noun the prompt or the picture has twice are unclear: nobody could say which is meant. Things that the
+    prompt does not name are left out.
+
+    Args:
+        image: of the drawn world's size.
+        words: of the prompt; one that stands again is ``circle#2``.
+        named: how many things the prompt names.
+    """
+    found = [each for each in read(image).objects if each.noun is not None]
+    nouns = [str(each.noun) for each in found]
+    unclear = {noun for noun in nouns if nouns.count(noun) > 1}
+    unclear |= {word.removesuffix("#2") for word in words if word.endswith("#2")}
+    objects = tuple(
+        Marked(noun, np.asarray(each.mask, bool))
+        for each, noun in zip(found, nouns, strict=True)
+        if noun in words and noun not in unclear
+    )
+    return objects, frozenset(unclear), max(0, named - len(objects))
 
 
 def drawn(
     lens: Lens,
-    prompts: int,
-    seeds: int,
+    asked: Sequence[Order],
     steps: int | None,
-    counts: Counts,
     on_picture: OnPicture | None = None,
     *,
     level: Level = "cross",
     batch: int = 8,
 ) -> Iterator[Truth]:
-    """Held-out prompts of the drawn world, each drawn with several seeds; the judge's masks are the truth.
-
-    All prompts come with the first seed before any comes with the second. Runs are removed once the next batch is asked
-    for. Things whose noun the prompt or the picture has twice are left out: nobody could say which is meant.
+    """Draw what is asked for; the judge's masks are the truth. Runs are removed once the next batch is asked for.
 
     Args:
         level: what is recorded of each run.
@@ -72,31 +121,21 @@ def drawn(
     """
     from diffuscope.engine.many import record_many
 
-    chosen = standard_prompts(prompts)
-    pairs = [(at, seed) for seed in range(seeds) for at in range(len(chosen))]
     settings = {} if steps is None else {"steps": steps}
-    for begin in range(0, len(pairs), batch):
-        part = pairs[begin : begin + batch]
+    for begin in range(0, len(asked), batch):
+        part = asked[begin : begin + batch]
         with TemporaryDirectory(prefix="diffuscope-objects-") as folder:
-            asked = [(chosen[at].text, seed) for at, seed in part]
-            runs = record_many(lens, asked, settings, level, Path(folder), previews=False)
-            for offset, (run, (at, _)) in enumerate(zip(runs, part, strict=True)):
-                found = [each for each in read(run.image).objects if each.noun is not None]
-                nouns = [str(each.noun) for each in found]
+            pairs = [(each.prompt.text, each.seed) for each in part]
+            runs = record_many(lens, pairs, settings, level, Path(folder), previews=False)
+            for offset, (run, each) in enumerate(zip(runs, part, strict=True)):
                 words = [word.label for word in run.words]
-                objects = tuple(
-                    Marked(noun, np.asarray(each.mask, bool))
-                    for each, noun in zip(found, nouns, strict=True)
-                    if nouns.count(noun) == 1 and noun in words and f"{noun}#2" not in words
-                )
-                counts.pictures += 1
-                counts.missing += max(0, len(chosen[at].description.things) - len(objects))
-                yield Truth(run, objects, begin + offset)
+                objects, unclear, missing = judged(run.image, words, len(each.prompt.description.things))
+                yield Truth(run, objects, each.key, each.number, False, unclear, missing)
                 if on_picture is not None:
-                    on_picture(begin + offset + 1, len(pairs))
+                    on_picture(begin + offset + 1, len(asked))
 
 
-def coco(path: Path, counts: Counts, on_picture: OnPicture | None = None) -> Iterator[Truth]:
+def coco(path: Path, on_picture: OnPicture | None = None) -> Iterator[Truth]:
     """A dataset in COCO's form whose images name their runs (``run``: the run's folder, relative to the file).
 
     Every annotation is an object of its own; ``iscrowd`` ones are left out.
@@ -105,32 +144,51 @@ def coco(path: Path, counts: Counts, on_picture: OnPicture | None = None) -> Ite
         InputError: the file is not of this form. RunNotFoundError: there is no file, or an image has no run.
     """
     file = path / "annotations.json" if path.is_dir() else path
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        names = {each["id"]: str(each["name"]) for each in told["categories"]}
-        images, notes = list(told["images"]), list(told["annotations"])
-        by_image: dict[Any, list[dict[str, Any]]] = {}
-        for note in notes:
-            by_image.setdefault(note["image_id"], []).append(note)
-    except OSError as error:
-        raise RunNotFoundError(f"there is no {file}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{file} is no COCO file with images, annotations and categories: {error!r}"
-        ) from error
-    for picture, image in enumerate(images):
+    truth = CocoTruth(file)
+    for picture, image in enumerate(truth.images):
         place = file.parent / (image["run"] if "run" in image else Path(str(image.get("file_name"))).parent)
         run = Run.open(place)
         size = (run.manifest.sampling.height, run.manifest.sampling.width)
-        objects = []
-        for note in by_image.get(image.get("id"), []):
-            mask = _mask(note, size)
-            if not note.get("iscrowd") and mask.any():
-                objects.append(Marked(names.get(note.get("category_id"), ""), mask))
-        counts.pictures += 1
-        yield Truth(run, tuple(objects), picture, exhaustive=True)
+        yield Truth(run, truth.objects(image.get("id"), size), str(picture), picture, exhaustive=True)
         if on_picture is not None:
-            on_picture(picture + 1, len(images))
+            on_picture(picture + 1, len(truth.images))
+
+
+class CocoTruth:
+    """A file in COCO's form.
+
+    Attributes:
+        images: as they stand.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Raises InputError where the file is not of this form, RunNotFoundError where there is none."""
+        try:
+            told = json.loads(file.read_text(encoding="utf-8"))
+            self._names = {each["id"]: str(each["name"]) for each in told["categories"]}
+            self.images: list[dict[str, Any]] = list(told["images"])
+            self._notes: dict[Any, list[dict[str, Any]]] = {}
+            for note in told["annotations"]:
+                self._notes.setdefault(note["image_id"], []).append(note)
+        except OSError as error:
+            raise RunNotFoundError(f"there is no {file}: {error.strerror or error}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{file} is no COCO file with images, annotations and categories: {error!r}"
+            ) from error
+
+    def objects(self, image: Any, size: tuple[int, int]) -> tuple[Marked, ...]:
+        """The objects of an image by its number, ``(height, width)``; crowds and empty masks are left out.
+
+        Raises:
+            InputError: a mask cannot be read, or is of another size.
+        """
+        masks = [
+            (self._names.get(note.get("category_id"), ""), _mask(note, size))
+            for note in self._notes.get(image, [])
+            if not note.get("iscrowd")
+        ]
+        return tuple(Marked(name, mask) for name, mask in masks if mask.any())
 
 
 def _mask(note: dict[str, Any], size: tuple[int, int]) -> Mask:
