@@ -339,12 +339,18 @@ def _empty(folder: Path) -> None:
 # Memory.
 
 
-def memory(model: str, kinds: Sequence[str], steps: Sequence[int], size: int | None) -> list[dict[str, Any]]:
-    """Peak host memory of plain and recorded runs of so many steps, each in a process of its own."""
+def memory(
+    model: str, kinds: Sequence[str], steps: Sequence[int], size: int | None, *, fresh: bool = True
+) -> list[dict[str, Any]]:
+    """Peak host memory of plain and recorded runs of so many steps, each in a process of its own, or (for a trial, as
+    starting one takes longer than all the rest) not `fresh` in this one."""
     told = []
     for number in steps:
         for kind in kinds:
             say(f"{model}: memory, {kind}, {number} steps")
+            if not fresh:
+                told.append(memory_child(subject(model, number, size), kind))
+                continue
             arguments = ["--memory-child", kind, "--models", model, "--steps", str(number)]
             told.append(
                 in_fresh_process(Path(__file__), [*arguments, *(["--size", str(size)] if size else [])])
@@ -416,7 +422,8 @@ def main() -> None:
     memory_steps = [int(number) for number in options.memory.split(",")]
     if options.quick:
         models, parts, memory_model = ["tiny"], list(PARTS), "tiny"
-        memory_kinds, memory_steps = [levels[-1]], [2]
+        memory_kinds, memory_steps = [levels[-1]], [1]
+        options.rounds = options.steps = 1
 
     where = machine()
     print(describe_machine(where), flush=True)
@@ -434,11 +441,13 @@ def main() -> None:
             )
             print_times(results["times"][name])
         if "profile" in parts or options.profile:
-            results["profile"][name] = profile(of, levels[-1])
+            results["profile"][name] = profile(of, levels[-1], 1 if options.quick else 3)
             print_profile(results["profile"][name])
         del of
     if "memory" in parts:
-        results["memory"][memory_model] = memory(memory_model, memory_kinds, memory_steps, options.size)
+        results["memory"][memory_model] = memory(
+            memory_model, memory_kinds, memory_steps, options.size, fresh=not options.quick
+        )
         print_memory(memory_model, results["memory"][memory_model])
     write_json(options.json, "overhead", where, results)
 

@@ -102,8 +102,9 @@ session.run.word("cat").map()
   are those of one plain prompt (weights may differ).
 - Maps of a **negative prompt**: `record(..., negative_prompt="…", branch="uncond")` keeps the attention of the row that
   reads it, and the run's words are its words. The picture is the same.
-- **Quantised weights** are seen like others, since attention is computed from what they give: torchao and GGUF are in
-  the table; bitsandbytes, whose loader asks for a GPU, is untested. Where attention cannot be seen the run stops.
+- **Quantised weights** are seen like others, since attention is computed from what they give. The loader of
+  bitsandbytes asks for a GPU; its layers, put in by hand, were tried on the CPU. Where attention cannot be seen the run
+  stops.
 - Under **offloading** previews are decoded after the run, on the device that the pipeline uses.
 
 ## What a large model takes
@@ -112,6 +113,10 @@ Without `keep=`, the most that fits `--budget` (2 GB a run) is kept, and what it
 written. So SDXL at 1024x1024 and Flux keep word maps or cross-attention by default, not the hundreds of gigabytes of
 all queries and keys. `--estimate` says what each level takes at the cost of one call. Where memory runs out the run
 stops, what was recorded stays readable, and the message names the level that holds less.
+
+Queries, keys and values of a call are not held together: those of a large site (from 4 MiB) go as soon as its word maps
+were made or what is kept of it was carried off. With `keep="maps"` this holds from the first call on; otherwise the
+first call holds them until its end, since it shows what there is and what fits.
 """
 
 

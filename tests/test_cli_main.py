@@ -20,7 +20,7 @@ def test_help_lists_every_command_and_where_to_start(cli: CommandLine) -> None:
     assert outcome.status == 0 and cli().out == outcome.out
     assert [
         *("demo", "record", "info", "heatmap", "steps", "timeline", "region", "objects", "morph"),
-        *("edit", "sweep", "compare", "explain", "faithfulness", "heads", "verify", "doctor"),
+        *("edit", "sweep", "compare", "explain", "faithfulness", "heads", "windows", "verify", "doctor"),
         *("serve", "export", "runs", "evaluate", "study"),
     ] == COMMANDS
     for name in [*COMMANDS, "diffuscope demo"]:

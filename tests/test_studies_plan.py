@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import pytest
 
 from diffuscope.errors import DiffuscopeError, InputError
 from diffuscope.studies import Plan, prepare, read_plan
+from diffuscope.studies.leading import open_study
 from diffuscope.studies.plan import bytes_of, json_schema
 from diffuscope.studies.plan_file import write_plan
-from diffuscope.studies.prompts import expand, words_of
-from diffuscope.studies.study import difference
+from diffuscope.studies.prompts import expand, placeless, words_of
+from diffuscope.studies.study import Study, difference
 from diffuscope.studies.units import fingerprint, identity, units
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -214,6 +216,48 @@ def test_prompts_from_files(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("text\na cat\n")
     with pytest.raises(InputError, match="no column 'prompt'"):
         texts("{file: p.csv}")
+
+
+def test_a_study_keeps_a_prompt_file_by_name_and_content(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "p.txt").write_text("a cat\na dog\n")
+        (tmp_path / place / "plan.yaml").write_text(
+            "study: s\nprompts: {file: p.txt}\nmeasures: [brightness]\n"
+        )
+    checked = prepare(tmp_path / "here" / "plan.yaml")
+    study, _ = open_study(checked, tmp_path / "studies")
+    told = (tmp_path / "studies" / "s" / "study.json").read_text()
+    content = hashlib.sha256(b"a cat\na dog\n").hexdigest()
+    assert str(tmp_path) not in told and json.loads(told)["plan"]["prompts"]["file"] == "p.txt"
+    assert study.plan.prompts.sha256 == content == Study.open(study.folder).plan.prompts.sha256
+    # The same plan in another checkout is the same study, under the same hash.
+    other = prepare(tmp_path / "there" / "plan.yaml")
+    assert open_study(other, tmp_path / "studies")[0].folder == study.folder
+    assert placeless(other).sha256 == placeless(checked).sha256
+    # One more empty line changes no prompt; another prompt does.
+    (tmp_path / "there" / "p.txt").write_text("a cat\na dog\n\n")
+    open_study(prepare(tmp_path / "there" / "plan.yaml"), tmp_path / "studies")
+    (tmp_path / "there" / "p.txt").write_text("a cat\nan owl\n")
+    with pytest.raises(InputError, match="the file that they come from has changed"):
+        open_study(prepare(tmp_path / "there" / "plan.yaml"), tmp_path / "studies")
+    with pytest.raises(InputError, match="is another than the plan's"):
+        prepare(plan(prompts={"file": str(tmp_path / "there" / "p.txt"), "sha256": content}))
+    with pytest.raises(InputError, match="sha256 is that of a file"):
+        prepare(plan(prompts={"list": ["a"], "sha256": content}))
+
+
+@pytest.mark.parametrize("place", ["/somewhere/else/plans/p.txt", "C:\\plans\\p.txt"])
+def test_a_study_that_kept_the_whole_path_goes_on(tmp_path: Path, place: str) -> None:
+    (tmp_path / "p.txt").write_text("a cat\na dog\n")
+    checked = prepare(plan(prompts={"file": str(tmp_path / "p.txt")}))
+    study, _ = open_study(checked, tmp_path / "studies")
+    told = json.loads((study.folder / "study.json").read_text())
+    told["plan"]["prompts"] = {"list": None, "template": None, "factors": {}, "file": place, "first": None}
+    (study.folder / "study.json").write_text(json.dumps(told))
+    again, carried = open_study(checked, tmp_path / "studies")
+    assert again.plan.prompts.file == place and again.prompts == study.prompts and carried == 0
+    assert "sha256" not in again.plan.plain()["prompts"]
 
 
 def test_words_of_a_measure_follow_the_factors() -> None:

@@ -410,6 +410,38 @@ def quantised(family: str, folder: Path) -> None:
     proved(pipe, folder, prompt=PROMPT, **size(family))
 
 
+def in_bits(bits: int) -> Callable[[str, Path], None]:
+    """Weights in 8-bit integers or 4-bit floats, in the layers of bitsandbytes. Its loader in diffusers asks for a GPU;
+    the layers do not, so they are put in by hand."""
+
+    def layer(linear: torch.nn.Linear) -> torch.nn.Module:
+        bnb = pytest.importorskip("bitsandbytes")
+        form = (linear.in_features, linear.out_features, linear.bias is not None)
+        if bits == 4:
+            made = bnb.nn.Linear4bit(*form, compute_dtype=torch.float32, quant_type="nf4")
+            made.weight = bnb.nn.Params4bit(linear.weight.data, requires_grad=False, quant_type="nf4")
+        else:
+            made = bnb.nn.Linear8bitLt(*form, has_fp16_weights=False)
+            made.weight = bnb.nn.Int8Params(linear.weight.data, requires_grad=False, has_fp16_weights=False)
+        made.bias = linear.bias
+        small: torch.nn.Module = made.to("cpu")  # Weights are made small on their way to a device.
+        return small
+
+    def proof(family: str, folder: Path) -> None:
+        pytest.importorskip("bitsandbytes")
+        pipe = tiny(family)
+        part = pipe.unet if hasattr(pipe, "unet") else pipe.transformer
+        linear = [name for name, each in part.named_modules() if type(each) is torch.nn.Linear]
+        for name in linear:
+            parent, _, leaf = name.rpartition(".")
+            setattr(part.get_submodule(parent), leaf, layer(part.get_submodule(name)))
+        kept = {4: torch.uint8, 8: torch.int8}[bits]
+        assert {part.get_submodule(name).weight.dtype for name in linear} == {kept}
+        proved(pipe, folder, prompt=PROMPT, **size(family))
+
+    return proof
+
+
 def from_gguf(family: str, folder: Path) -> None:
     """Weights of 8-bit blocks (Q8_0) from a GGUF file, written and opened as users do."""
     gguf = pytest.importorskip("gguf")
@@ -530,6 +562,8 @@ RUN: tuple[Way, ...] = (
     Way("offloading in groups", offloaded_in_groups, ("sd15", "flux")),
     Way("8-bit storage (layerwise casting)", small_storage, ("sd15", "pixart", "flux")),
     Way("quantised weights (torchao, int8)", quantised, ("sd15", "flux")),
+    Way("quantised weights (bitsandbytes, 8 bits)", in_bits(8), ("sd15", "flux")),
+    Way("quantised weights (bitsandbytes, 4 bits)", in_bits(4), ("sd15", "flux")),
     Way("quantised weights (GGUF, Q8_0)", from_gguf, ("sd3", "flux"), ("sd15", "sd21", "sdxl", "pixart")),
     Way("attention backend: native", native_backend, ("flux",)),
     Way("attention slicing", sliced, ("sd15", "sd21", "sdxl"), ("pixart", *JOINT)),

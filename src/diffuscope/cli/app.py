@@ -30,6 +30,7 @@ from diffuscope.cli import (
     sweep,
     timeline,
     verify,
+    windows,
 )
 from diffuscope.cli.console import show_error
 from diffuscope.errors import DiffuscopeError, InputError
@@ -73,6 +74,7 @@ for module, name in (
     (explain, "explain"),
     (faithfulness, "faithfulness"),
     (heads, "heads"),
+    (windows, "windows"),
     (verify, "verify"),
     (doctor, "doctor"),
     (serve, "serve"),

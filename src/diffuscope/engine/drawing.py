@@ -47,9 +47,9 @@ OnEstimate = Callable[[Estimate], None]
 class _EnoughError(Exception):
     """Stops a pipeline whose first call has shown what there was to know."""
 
-    def __init__(self, estimate: Estimate) -> None:
+    def __init__(self, first: FirstCall) -> None:
         super().__init__("enough was seen")
-        self.estimate = estimate
+        self.first = first
 
 
 class Drawing:
@@ -132,16 +132,21 @@ class Drawing:
         kept = names if self.only is None else [names[self.only]]
         return [Run(Recording.open(folder / name)) for name in kept]
 
-    def estimate(self) -> Estimate:
-        """What `record` would take on disk: one call of the denoiser, nothing written."""
+    def estimate(self, first: FirstCall | None = None) -> Estimate:
+        """What `record` would take on disk: one call of the denoiser where `first` is not known, nothing written."""
+        first = self.look() if first is None else first
+        return _plan(self.order, first, self._size(first))[1]
+
+    def look(self) -> FirstCall:
+        """What the first call of the denoiser shows; nothing is written, and nothing drawn after it."""
 
         def stop(first: FirstCall) -> tuple[list[Writer], Keeping]:
-            raise _EnoughError(_plan(self.order, first, self._size(first))[1])
+            raise _EnoughError(first)
 
         try:
             self._run(stop, None)
         except _EnoughError as enough:
-            return enough.estimate
+            return enough.first
         raise CaptureError("the pipeline never called its denoiser")
 
     def _run(self, open_writers: Any, progress: Progress | None) -> list[Image.Image]:
@@ -156,6 +161,7 @@ class Drawing:
             branch=self.order.keeping.branch,
             open_writers=open_writers,
             progress=progress,
+            level=self.order.keeping.level,
         )
         with session:
             self.output = self.call()

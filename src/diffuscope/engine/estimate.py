@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
@@ -21,6 +21,72 @@ PNG_SHARE = 0.3
 
 HEADER = 200
 """Bytes that a tensor's entry takes in its file's header, checksum included."""
+
+
+class NotSeenError(LookupError):
+    """The denoiser would have to be called, and must not be now."""
+
+
+class Shapes:
+    """First calls of one pipeline that stays as it is, without their values. With it `Lens.estimate` calls the
+    denoiser once for each size of picture, and from then on only works the size out.
+
+    Attributes:
+        may_look: whether the denoiser may be called: not while it draws.
+    """
+
+    LOOKED = 20
+    """Steps of the timetable that is looked at: enough to tell its calls a step from those that come once."""
+
+    def __init__(self) -> None:
+        self.may_look = True
+        self._seen: dict[Hashable, FirstCall] = {}
+
+    def of(self, key: Hashable, steps: int, look: Callable[[int], FirstCall]) -> FirstCall:
+        """The first call of a run with so many steps.
+
+        Args:
+            key: all that shapes depend on.
+            steps: of the run.
+            look: calls the denoiser once, in a run of so many steps.
+
+        Raises:
+            NotSeenError: the denoiser may not be called now.
+        """
+        found = self._seen.get(key)
+        if found is None:
+            if not self.may_look:
+                raise NotSeenError
+            found = self._seen[key] = _without_values(look(self.LOOKED))
+        # Two-stage schedulers call twice a step but once in the last, PNDM nine or one times more than it has steps.
+        each = round(found.calls / found.steps)
+        return replace(found, steps=steps, calls=max(steps, each * steps + found.calls - each * found.steps))
+
+
+def _without_values(first: FirstCall) -> FirstCall:
+    """The same with tensors that have shape and dtype alone."""
+
+    def bare(tensor: torch.Tensor | None) -> Any:
+        return None if tensor is None else tensor.to("meta")
+
+    seen = {
+        name: replace(
+            each,
+            query=bare(each.query),
+            key=bare(each.key),
+            value=bare(each.value),
+            mask=bare(each.mask),
+            lse=bare(each.lse),
+        )
+        for name, each in first.seen.items()
+    }
+    return replace(
+        first,
+        seen=seen,
+        latent=bare(first.latent),
+        output=bare(first.output),
+        embedding=bare(first.embedding),
+    )
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from diffuscope.edits import Edit
+from diffuscope.engine.capture.session import FirstCall
 from diffuscope.engine.cause.face import Causes
 from diffuscope.engine.concepts import Concepts
 from diffuscope.engine.drawing import Drawing, OnEstimate, Progress
-from diffuscope.engine.estimate import Estimate
+from diffuscope.engine.estimate import Estimate, Shapes
 from diffuscope.engine.models.family import AttentionSite
 from diffuscope.engine.models.loading import SHIPPED, Loaded, around, load
 from diffuscope.engine.models.registry import family_of
@@ -249,12 +250,15 @@ class Lens(Concepts, Causes):
 
         return targets_of(self, run, concept)
 
-    def estimate(self, prompt: str | Sequence[str], **settings: Any) -> Estimate:
+    def estimate(
+        self, prompt: str | Sequence[str], *, shapes: Shapes | None = None, **settings: Any
+    ) -> Estimate:
         """What `record` with the same arguments would take on disk. Costs the text encoder and one call of the
         denoiser; nothing is written.
 
         Args:
             prompt: what to draw.
+            shapes: what earlier estimates of this pipeline have seen: the denoiser is called for a new size alone.
             **settings: those of `record`, without `out`, `progress` and `on_estimate`.
 
         Raises:
@@ -266,7 +270,7 @@ class Lens(Concepts, Causes):
             for field in fields(Wish)
             if (name := names.get(field.name, field.name)) in settings
         }
-        asked = {
+        asked: dict[str, Any] = {
             "negative_prompt": None,
             "seed": 0,
             "steps": None,
@@ -279,7 +283,18 @@ class Lens(Concepts, Causes):
         unknown = [name for name in options if name not in self.pipe.__call__.__annotations__]
         if unknown:
             raise TypeError(f"estimate() got an unexpected keyword argument {unknown[0]!r}")
-        return self._drawing(prompt, Wish(**given), options=options, **{**asked, **settings}).estimate()
+        asked |= settings
+        drawing = self._drawing(prompt, Wish(**given), options=options, **asked)
+        if shapes is None:
+            return drawing.estimate()
+        order = drawing.order
+        # Without guidance there is one row less to keep.
+        key = (order.size, len(order.pictures), order.guidance_scale > 1, str(sorted(order.options.items())))
+
+        def look(steps: int) -> FirstCall:
+            return self._drawing(prompt, Wish(), options=options, **{**asked, "steps": steps}).look()
+
+        return drawing.estimate(shapes.of(key, order.num_steps, look))
 
     def _drawing(
         self, prompt: str | Sequence[str], wish: Wish, *, same_noise: bool = False, **settings: Any

@@ -43,7 +43,7 @@ def replay(
     run: Run | Recording | str | Path,
     *edits: Edit,
     out: str | Path = "runs",
-    donors: Mapping[str, Donor] | None = None,
+    donors: Mapping[str, Donor | Recording] | None = None,
     full: bool = False,
     previews: bool | None = None,
     progress: Progress | None = None,
@@ -300,13 +300,16 @@ def drawing_of(
     return lens._drawing(wish=wish, options=settings, same_noise=True, **plain)
 
 
-def donors_of(lens: Lens, edits: Sequence[Edit], steps: int, given: Mapping[str, Donor]) -> dict[str, Donor]:
-    """Donors by name: those given, and those whose run is found under their name, drawn once more beside."""
-    found = dict(given)
+def donors_of(
+    lens: Lens, edits: Sequence[Edit], steps: int, given: Mapping[str, Donor | Recording]
+) -> dict[str, Donor]:
+    """Donors by name: those given, and those whose run is given or found under their name, drawn once more beside."""
+    found = {name: donor for name, donor in given.items() if isinstance(donor, Donor)}
     for name, needed in needs(lens.pipe, lens.family, list(edits), steps).items():
         if name in found:
             continue
-        donor = Recording.open(name)
+        run = given.get(name)
+        donor = run if isinstance(run, Recording) else Recording.open(name)
         manifest = donor.manifest
         check_parent(donor, lens)
         if manifest.edits:

@@ -57,7 +57,7 @@ def sweep(
     batch: int | None = None,
     keep: KeepSwept = "none",
     out: str | Path | None = None,
-    donors: Mapping[str, Donor] | None = None,
+    donors: Mapping[str, Donor | Recording] | None = None,
     full: bool = False,
     progress: Progress | None = None,
     cancel: Callable[[], bool] | None = None,
@@ -302,7 +302,7 @@ def _donated(
     parent: Recording,
     items: list[tuple[Edit, ...]],
     steps: int,
-    given: Mapping[str, Donor],
+    given: Mapping[str, Donor | Recording],
 ) -> dict[str, Donor]:
     every = own_edits(parent.manifest, [edit for item in items for edit in item])
     return donors_of(lens, every, steps, given)

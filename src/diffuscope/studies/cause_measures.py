@@ -11,6 +11,7 @@ from pathlib import Path
 
 from diffuscope import scenes
 from diffuscope.analysis.comparing import Comparison, compare
+from diffuscope.analysis.perceptual import perceptual
 from diffuscope.analysis.similarity import structural_similarity
 from diffuscope.run import Run
 from diffuscope.scenes.vocabulary import NOUNS
@@ -97,6 +98,11 @@ def _dissimilar(drawn: Drawn, word: str | None, steps: str | None) -> list[Value
     return [] if found is None else [Value(1 - structural_similarity(found[0].image, drawn.image))]
 
 
+def _perceptual(drawn: Drawn, word: str | None, steps: str | None) -> list[Value]:
+    found = _pair(drawn)
+    return [] if found is None else [Value(perceptual(found[0].image, drawn.image).value)]
+
+
 for _name, _title, _said, _unit, _compute in (
     ("change", "change of the picture", "Mean CIE76 delta-E to the unedited picture.", "delta-E", _change),
     ("noticed", "share that changed", "Share of pixels whose delta-E is above 2.3.", "0 to 1", _noticed),
@@ -106,6 +112,13 @@ for _name, _title, _said, _unit, _compute in (
         "1 - SSIM of luma (Wang et al. 2004).",
         "0 to 2",
         _dissimilar,
+    ),
+    (
+        "perceptual",
+        "perceptual distance",
+        "Mean FLIP error (Andersson et al. 2020); none where flip-evaluator is not installed.",
+        "0 to 1",
+        _perceptual,
     ),
 ):
     register(

@@ -30,7 +30,7 @@ from diffuscope.studies.journal import Entry, Journal
 from diffuscope.studies.measuring import Chosen
 from diffuscope.studies.plan import Plan
 from diffuscope.studies.plan_file import read_plan
-from diffuscope.studies.prompts import check_words, expand
+from diffuscope.studies.prompts import check_words, expand, placeless
 from diffuscope.studies.study import FILE, Study, difference, same_prompts
 from diffuscope.studies.tables import arrow, compact
 from diffuscope.studies.units import Unit, check_conditions, fingerprint, units
@@ -112,7 +112,7 @@ def open_study(plan: Plan, out: str | Path, *, fork: bool = False) -> tuple[Stud
             f"that plan, name another study, or "
             "use --fork to begin one that takes over every run that is the same"
         )
-    made = Path(out) / fork_name(plan, prompts)
+    made = Path(out) / fork_name(placeless(plan), prompts)
     if (made / FILE).exists():
         return Study.open(made), 0
     forked = Study.create(made, plan, prompts, forked_from=study.folder.name)

@@ -11,7 +11,16 @@ import json
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from diffuscope.errors import InputError
 
@@ -79,9 +88,11 @@ class PromptSource(_Part):
         template: a text with factors in braces, ``a {colour} {shape}``: one prompt for each combination.
         factors: factor to its values.
         file: a text file with a prompt a line, or a CSV file with a column ``prompt``; its other columns are factors.
-            Relative to the plan's folder.
+            Relative to the plan's folder. A study keeps the file's name alone.
         coco: a caption file of COCO (``captions_val2017.json``): the first caption of each picture, in the order of
             the pictures' ids; captions that came before are passed over.
+        sha256: of the content of `file` or `coco`: what a study keeps in place of where the file lay. A plan that says
+            it draws nothing from a file that has changed.
         first: no more than so many, of a file or of COCO.
     """
 
@@ -90,7 +101,14 @@ class PromptSource(_Part):
     factors: dict[str, tuple[str, ...]] = {}
     file: str | None = None
     coco: str | None = None
+    sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
     first: Annotated[int | None, Field(ge=1)] = None
+
+    @model_serializer(mode="wrap")
+    def _said(self, inner: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Left out where nobody said it: plans of studies that were begun before keep their hash.
+        told: dict[str, Any] = inner(self)
+        return {name: value for name, value in told.items() if name != "sha256" or value is not None}
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -100,6 +118,8 @@ class PromptSource(_Part):
             raise ValueError(f"prompts come from one of list, template, file, coco; given: {told}")
         if self.factors and self.template is None:
             raise ValueError("factors go with a template, and there is none")
+        if self.sha256 is not None and self.file is None and self.coco is None:
+            raise ValueError("sha256 is that of a file of prompts, and there is none")
         return self
 
 

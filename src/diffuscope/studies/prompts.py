@@ -66,6 +66,28 @@ def expand(plan: Plan) -> list[Prompt]:
     ]
 
 
+def placeless(plan: Plan) -> Plan:
+    """The plan as a study keeps it: a file of prompts by its name and the SHA-256 of its content, wherever it lies.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    source = plan.prompts
+    given = source.file or source.coco
+    if given is None:
+        return plan
+    update = {
+        "sha256": source.sha256 or _digest(Path(given)),
+        "file" if source.file else "coco": file_name(given),
+    }
+    return plan.model_copy(update={"prompts": source.model_copy(update=update)})
+
+
+def file_name(path: str) -> str:
+    """The last part of a path, of this system's or another's."""
+    return re.split(r"[/\\]", path)[-1]
+
+
 def fill(template: str, factors: Mapping[str, str], what: str = "the template") -> str:
     """A template with its factors put in; ``{{`` and ``}}`` stand for braces.
 
@@ -158,8 +180,10 @@ def _found(source: PromptSource) -> Iterator[tuple[str, dict[str, str]]]:
     elif source.template is not None:
         yield from _combinations(source.template, source.factors)
     elif source.file is not None:
+        _check_content(source, Path(source.file))
         yield from _first(_of_file(Path(source.file)), source.first)
     elif source.coco is not None:
+        _check_content(source, Path(source.coco))
         yield from _first(_of_coco(Path(source.coco)), source.first)
 
 
@@ -234,6 +258,21 @@ def _of_coco(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         pictures.add(picture)
         seen.add(text)
         yield text, {"image_id": str(picture)}
+
+
+def _check_content(source: PromptSource, path: Path) -> None:
+    if source.sha256 is not None and _digest(path) != source.sha256:
+        raise InputError(
+            f"the prompt file {path} is another than the plan's: its SHA-256 is not {source.sha256}"
+        )
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"the prompt file {path} cannot be read: {error.strerror or error}") from error
 
 
 def _read(path: Path) -> str:

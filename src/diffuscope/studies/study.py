@@ -29,7 +29,7 @@ from diffuscope.recording.files import write_atomic
 from diffuscope.studies.journal import parts, pending
 from diffuscope.studies.plan import Plan
 from diffuscope.studies.plan_file import read_plan
-from diffuscope.studies.prompts import Prompt
+from diffuscope.studies.prompts import Prompt, file_name, placeless
 from diffuscope.studies.tables import RUNS, VALUES, arrow, schema, to_tables
 from diffuscope.studies.units import Unit, units
 
@@ -118,11 +118,12 @@ class Study:
     def create(
         cls, folder: Path, plan: Plan, prompts: list[Prompt], *, forked_from: str | None = None
     ) -> Study:
-        """Begin a study in a folder of its own.
+        """Begin a study in a folder of its own. Of a file of prompts it keeps name and content hash, and the prompts.
 
         Raises:
             RunFolderError: the folder holds something else, or cannot be written.
         """
+        plan = placeless(plan)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             strangers = [
@@ -292,8 +293,20 @@ class Study:
 
 
 def difference(old: Plan, new: Plan) -> list[str]:
-    """What differs between two plans, a line for each place."""
-    return list(_differences(old.plain(), new.plain(), ""))
+    """What differs between two plans, a line for each place. Of files of prompts only their names count: what a study
+    drew are the prompts that it keeps (see `same_prompts`)."""
+    return list(_differences(_named(old), _named(new), ""))
+
+
+def _named(plan: Plan) -> dict[str, Any]:
+    """A plan's values without where its files of prompts lie; studies of before kept the whole path."""
+    told = plan.plain()
+    prompts = {
+        name: file_name(value) if name in ("file", "coco") and value else value
+        for name, value in told["prompts"].items()
+        if name != "sha256"
+    }
+    return {**told, "prompts": prompts}
 
 
 def _differences(old: Any, new: Any, place: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -22,12 +23,14 @@ from diffuscope.recording.manifest import Level
 from diffuscope.recording.pruning import Pruning
 from diffuscope.recording.shelf import file_sizes
 from diffuscope.run import Run
-from diffuscope.studies.conditions import edited
+from diffuscope.studies.conditions import edited, names_things, parsed, placed
 from diffuscope.studies.measuring import LEVELS, Chosen, Drawn
 from diffuscope.studies.plan import MeasureChoice
 
 Job = Mapping[str, Any]
 Row = dict[str, Any]
+UNEDITED = 256
+"""Unedited pictures that a worker remembers, for edits that act where something is on them."""
 
 
 class StudyWorker:
@@ -78,6 +81,7 @@ class StudyWorker:
         )
         self.device = place
         self._source = asdict(source_of(self.lens))
+        self._unedited: dict[tuple[str, int, str], Image.Image] = {}
         self._work = self.folder / "work" / f"{socket.gethostname()}-{os.getpid()}"
 
     def about(self) -> dict[str, Any]:
@@ -99,19 +103,29 @@ class StudyWorker:
     def _batch(self, jobs: Sequence[Job]) -> list[Row]:
         from diffuscope.engine.many import draw_many, record_many
 
-        pairs = [(job["prompt"], job["seed"]) for job in jobs]
         settings, edits = jobs[0]["settings"], jobs[0]["edits"]
         level = max(self.keep, self.needs, key=LEVELS.index)
+        if edits and level != "none" and len(jobs) > 1:
+            # A replay of a picture draws as many as it was drawn with: of a batch, the batch again for each of them.
+            return [row for job in jobs for row in self.work([job])]
+        pairs = [(job["prompt"], job["seed"]) for job in jobs]
         began = time.perf_counter()
         runs: list[Run | None] = [None] * len(jobs)
-        if level == "none" and not edits:
-            images = draw_many(self.lens, pairs, settings)
+        if level == "none":
+            lists = self._edits(pairs, settings, edits) if edits else ()
+            images = draw_many(self.lens, pairs, settings, lists)
         else:
-            asked = cast("Level", "maps" if level == "none" else level)
+            asked = cast("Level", level)
             # Replay needs what the denoiser gave, which every level keeps.
             made = record_many(self.lens, pairs, settings, asked, self._work, previews=self.chosen.previews)
             if edits:
-                made = [edited(self.lens, run, edits, self._work) for run in made]
+                made = [
+                    edited(self.lens, run, here, self._work) if here else run
+                    for run, here in (
+                        (run, placed(edits, run.image, seed))
+                        for run, (_, seed) in zip(made, pairs, strict=True)
+                    )
+                ]
             runs, images = list(made), [run.image for run in made]
         seconds = (time.perf_counter() - began) / len(jobs)
         rows = []
@@ -121,6 +135,28 @@ class StudyWorker:
             except Exception as error:  # One picture's measures fail; its neighbours' stand.
                 rows.append(failed(job, error))
         return rows
+
+    def _edits(
+        self,
+        pairs: Sequence[tuple[str, int]],
+        settings: Mapping[str, Any],
+        edits: Sequence[Mapping[str, Any]],
+    ) -> list[list[Any]]:
+        """The edits of each picture; those that act on a thing look for it on the unedited picture."""
+        if not names_things(edits):
+            return [parsed(edits, "of this unit")] * len(pairs)
+        keys = [(*pair, json.dumps(settings, sort_keys=True)) for pair in pairs]
+        if any(key not in self._unedited for key in keys):
+            from diffuscope.engine.many import draw_many
+
+            self._unedited.update(zip(keys, draw_many(self.lens, pairs, settings), strict=True))
+        found = [self._unedited[key] for key in keys]
+        while len(self._unedited) > UNEDITED:
+            del self._unedited[next(iter(self._unedited))]
+        return [
+            parsed(placed(edits, image, seed), "of this unit")
+            for image, (_, seed) in zip(found, pairs, strict=True)
+        ]
 
     def _row(self, job: Job, run: Run | None, image: Image.Image, seconds: float, batch: int) -> Row:
         began = time.perf_counter()

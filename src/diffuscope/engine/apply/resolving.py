@@ -35,7 +35,7 @@ from diffuscope.engine.apply.donors import Donor, Needs
 from diffuscope.engine.apply.guidance import GuidanceAct
 from diffuscope.engine.apply.phrases import spot_of
 from diffuscope.engine.apply.places import Size, check_region
-from diffuscope.engine.apply.steering import direction
+from diffuscope.engine.apply.steering import Direction, Shift, direction, shift
 from diffuscope.engine.apply.text_keys import Text, TextKeys
 from diffuscope.engine.apply.texts import MASK, Speaker, Spoken
 from diffuscope.engine.models.family import AttentionSite, Family
@@ -188,11 +188,12 @@ class Resolved:
             return lambda picture, old: self.speak(edit.prompt)
         assert isinstance(edit, Steer)
         self._need_texts(edit.word or edit.toward)
-        ways = {}
+        ways: dict[int, Direction | Shift] = {}
+        resolve = shift if edit.space == "tokens" else direction
         for picture in sorted(pictures):
             prompt = self.prompts[picture] if self.prompts else ""
             masked = self.family.name in MASK
-            ways[picture] = direction(edit, prompt, self.texts[picture], self._read, masked=masked)
+            ways[picture] = resolve(edit, prompt, self.texts[picture], self._read, masked=masked)
             for phrase in (ways[picture].toward, ways[picture].away):
                 self.speak.want(phrase.text)
         return lambda picture, old: ways[picture].steered(old, self.speak)

@@ -1,4 +1,5 @@
-"""Steering the text embedding: the direction from one phrase to another, and the rows that move along it."""
+"""Steering the text embedding: the direction from one phrase to another and the rows that move along it, or each row by
+a difference of its own."""
 
 from __future__ import annotations
 
@@ -69,10 +70,91 @@ class Direction:
     def _unit(self, u: torch.Tensor) -> torch.Tensor:
         norm: torch.Tensor = u.norm()
         if not float(norm) > 0:
-            raise EditError(
-                f"steer: {self.steer.toward!r} and what it is away from have one embedding, which is no direction"
-            )
+            raise _no_direction(self.steer)
         return u / norm
+
+
+def _no_direction(steer: Steer) -> EditError:
+    return EditError(
+        f"steer: {steer.toward!r} and what it is away from have one embedding, which is no direction"
+    )
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Where a `Steer` in the space of tokens goes in one picture's embedding.
+
+    Attributes:
+        steer: the edit.
+        toward, away: the texts; of their phrases nothing more is asked.
+        rows: tokens whose embedding moves; `to`, `off`: the token of `toward` and of `away` that each is matched with.
+    """
+
+    steer: Steer
+    toward: Phrase
+    away: Phrase
+    rows: tuple[int, ...]
+    to: tuple[int, ...]
+    off: tuple[int, ...]
+
+    def steered(self, given: Spoken, speak: Speaker) -> Spoken:
+        """A text with its rows, and its pooled embedding, moved: `c_r + strength * (e_toward[r] - e_away[r])`.
+
+        Raises:
+            EditError: toward and away have the same embedding, which is no direction.
+        """
+        toward, away = speak(self.toward.text), speak(self.away.text)
+        moved = given.embedding.clone()
+        at = torch.tensor(self.rows, device=moved.device)
+        u = wide(toward.embedding[list(self.to)]) - wide(away.embedding[list(self.off)])
+        if not float(u.norm()) > 0:
+            raise _no_direction(self.steer)
+        moved[at] = (wide(moved[at]) + self.steer.strength * u.to(moved.device)).to(moved.dtype)
+        pooled = given.pooled
+        if pooled is not None and toward.pooled is not None and away.pooled is not None:
+            difference = (wide(toward.pooled) - wide(away.pooled)).to(pooled.device)
+            pooled = (wide(pooled) + self.steer.strength * difference).to(pooled.dtype)
+        return Spoken(moved, pooled, given.mask)
+
+
+def shift(steer: Steer, prompt: str, text: TextInfo, read: Reader, *, masked: bool) -> Shift:
+    """Resolve a `Steer` in the space of tokens against a prompt; arguments as of `direction`.
+
+    Raises:
+        UnknownWordError: the prompt has no such word. EditError: a phrase did not fit the text encoder.
+    """
+    still = {"start", "padding"} if masked else {"start"}
+    moving = {token.index for token in text.tokens if token.kind not in still}
+    if steer.word is None:
+        rows = tuple(sorted(moving))
+        none: tuple[tuple[int, ...], ...] = ()
+        return Shift(steer, Phrase(steer.toward, none), Phrase(steer.away or prompt, none), rows, rows, rows)
+    spot = spot_of(prompt, text, steer.word)
+    here = _within(prompt, spot.start, spot.stop, read)
+    toward = _within(*spot.replaced(steer.toward), read)
+    away = here if steer.away is None else _within(*spot.replaced(steer.away), read)
+    matched: list[tuple[int, int, int]] = []
+    for at, (start, stop) in enumerate(_spans(text)):
+        if here.tokens[at] and toward.tokens[at] and away.tokens[at]:
+            spans = [(here.tokens[at], each.tokens[at], stop) for each in (toward, away)]
+            matched += [
+                (row, _match(row, *spans[0]), _match(row, *spans[1]))
+                for row in range(start, stop)
+                if row in moving
+            ]
+    columns = [tuple(each[at] for each in matched) for at in range(3)]
+    return Shift(steer, toward, away, *columns)
+
+
+def _match(row: int, here: tuple[int, ...], there: tuple[int, ...], stop: int) -> int:
+    """The token of another text that stands where a row stands in this one: before the phrase at the same place, in it
+    at the same part of it, behind it as far behind. The last token (of an encoder) stands for all that would be cut."""
+    if row < here[0]:
+        return row
+    if row > here[-1]:
+        return min(row + there[-1] - here[-1], stop - 1)
+    within = sum(token < row for token in here)
+    return there[within * len(there) // len(here)]
 
 
 def direction(steer: Steer, prompt: str, text: TextInfo, read: Reader, *, masked: bool) -> Direction:

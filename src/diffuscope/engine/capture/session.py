@@ -33,10 +33,14 @@ from diffuscope.engine.capture.rows import RowReader
 from diffuscope.engine.capture.steps import steps_of
 from diffuscope.engine.capture.tap import Attended
 from diffuscope.engine.capture.unkept import Writer
-from diffuscope.engine.capture.watch import SiteWatch, mask_kind
+from diffuscope.engine.capture.watch import Reduce, SiteWatch, mask_kind
 from diffuscope.engine.models.family import AttentionSite, DenoiserCall, Family
 from diffuscope.errors import CaptureError, UnsupportedAttentionError
-from diffuscope.recording import Branch, Call, Site, Step
+from diffuscope.recording import Branch, Call, Level, Site, Step
+
+LARGE = 2**22
+"""Bytes of what a site is given from which on it is let go as soon as it was taken, and not when the call is over.
+Smaller sites are better taken together: in a small model it is the number of operations that takes time."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class Session:
         lse: whether the row log-sum-exp of self and joint attention may be asked for.
         branch: whose attention is kept: the conditional row's or the unconditional one's.
         progress: called as `progress(step, steps)` when a step is whole.
+        level: what is to be kept, where that is known before the first call.
 
     Raises (from within the pipeline's call):
         CoverageError: an attention site was not seen, or seen twice, in a call.
@@ -102,8 +107,10 @@ class Session:
         lse: bool = True,
         branch: Branch = "cond",
         progress: Callable[[int, int], None] | None = None,
+        level: Level | None = None,
     ) -> None:
         self.pipe, self.family, self.tokens = pipe, family, tokens
+        self._asked = level
         self.watch = SiteWatch(family.sites(pipe), lse=lse)
         self.rows = RowReader(pictures, branch)
         self.open_writers, self.progress = open_writers, progress
@@ -120,6 +127,7 @@ class Session:
         self._heads: dict[int, list[int] | None] = {}
         self._forms: dict[str, tuple[Any, ...]] = {}
         self._lse_holds: dict[str, bool] = {}
+        self._taken: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
         self._calls = 0
         self._entry = 0
         self._first_entry = 0
@@ -155,7 +163,7 @@ class Session:
         @functools.wraps(forward)
         def watched(*args: Any, **kwargs: Any) -> Any:
             call = self.family.call(args, kwargs)
-            self.watch.begin()
+            self.watch.begin(self._take_early(call))
             try:
                 output = forward(*args, **kwargs)
             finally:
@@ -184,6 +192,45 @@ class Session:
 
     # What happens when something is seen.
 
+    def _take_early(self, call: DenoiserCall) -> Reduce | None:
+        """What takes from large sites what is kept of them while the forward is under way, so that their queries, keys
+        and values do not all wait in memory for its end. None in a first call that has yet to show what is kept."""
+        self._taken.clear()
+        first = not self.writers
+        if first and self._asked != "maps":
+            return None
+        try:
+            _, rows = self.rows.read(call.conditioning)
+        except CaptureError:
+            return None  # Said when the forward is over, as what was not seen in it goes first.
+        kept = {site.name for site in self._kept_sites}
+        wanted = bool(rows) and (first or self._step in self._kept_steps)
+        packed = None if call.positions is None else grid_of(call.positions)
+
+        def take(site: AttentionSite, seen: Attended) -> Attended:
+            if site.kind == "cross" or _bytes(seen) < LARGE:
+                return seen
+            if first:
+                self._sites[site.name] = self.watch.described(site, seen, call, packed)
+            if wanted and (first or site.name in kept):
+                self._taken[site.name] = [
+                    self._part_of(part, site, seen, row) for part, row in zip(self._parts, rows, strict=True)
+                ]
+            return _without_values(seen)
+
+        return take
+
+    def _part_of(
+        self, part: _Part, site: AttentionSite, seen: Attended, row: int
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What is kept of one site for one picture: tensors and maps on their way to the host."""
+        kept, maps = dict[str, torch.Tensor](), dict[str, torch.Tensor]()
+        if self.writers:
+            self._keep(part, kept, maps, site, seen, row)
+        elif site.kind == "joint":
+            maps[site.name] = self._joint_map(site, seen, row)
+        return self._pack(kept, self._calls), self._pack(maps, self._calls)
+
     def _called(self, call: DenoiserCall, output: torch.Tensor) -> None:
         """A forward of the denoiser is over: check it, and keep what is kept of it."""
         self.watch.check(self._calls)
@@ -210,10 +257,16 @@ class Session:
                 self._keep_text(picture, row, number, call.conditioning)
             if rows and self._step in self._kept_steps:
                 for site in self._kept_sites:
-                    self._keep(part, kept, maps, site, self.watch.seen[site.name][0], row)
+                    if site.name in self._taken:
+                        tensors, early = self._taken[site.name][picture]
+                        part.tensors |= tensors
+                        part.maps |= early
+                    else:
+                        self._keep(part, kept, maps, site, self.watch.seen[site.name][0], row)
                 maps |= words[picture]
             part.tensors |= self._pack(kept, number)
             part.maps |= self._pack(maps, number)
+        self._taken.clear()
         self.watch.seen.clear()
 
     def _begin(self, call: DenoiserCall, output: torch.Tensor) -> None:
@@ -287,13 +340,17 @@ class Session:
             lost = rounding(seen, stored, row, every_query=cross)
             part.rounding = max(part.rounding or 0.0, lost)
         if site.kind == "joint":
-            described, holds = self._sites[site.name], self._holds(site.name, seen, row)
-            maps[site.name] = joint_word_map(seen, row, described, self.tokens, lse_holds=holds)
+            maps[site.name] = self._joint_map(site, seen, row)
         for kind, tensor in (("q", stored.query), ("k", stored.key), ("v", stored.value)):
             if kind in wanted:
                 kept[f"{kind}/{site.name}"] = _heads(tensor[row], heads)
         if "k" in wanted and seen.lse is not None and stored is seen and self._holds(site.name, seen, row):
             kept[f"lse/{site.name}"] = _heads(seen.lse[row], heads)
+
+    def _joint_map(self, site: AttentionSite, seen: Attended, row: int) -> torch.Tensor:
+        """Word maps of one joint site."""
+        holds = self._holds(site.name, seen, row)
+        return joint_word_map(seen, row, self._sites[site.name], self.tokens, lse_holds=holds)
 
     def _word_maps(self, rows: Sequence[int]) -> list[dict[str, torch.Tensor]]:
         """Word maps of every cross site in one call, of the conditional row of each picture."""
@@ -408,6 +465,17 @@ class Session:
 
 def _call(number: int, timestep: float, rows: list[Any], row: int) -> Call:
     return Call(index=number, timestep=timestep, rows=rows, row=row)
+
+
+def _bytes(seen: Attended) -> int:
+    """Memory of queries, keys and values."""
+    return sum(each.numel() * each.element_size() for each in (seen.query, seen.key, seen.value))
+
+
+def _without_values(seen: Attended) -> Attended:
+    """The shapes and types alone, and the mask."""
+    bare = {name: getattr(seen, name).to("meta") for name in ("query", "key", "value")}
+    return replace(seen, **bare, lse=None if seen.lse is None else seen.lse.to("meta"))
 
 
 def _form(seen: Attended) -> tuple[Any, ...]:

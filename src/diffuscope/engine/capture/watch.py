@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ from diffuscope.engine.capture.tap import Attended, tap
 from diffuscope.engine.models.family import AttentionSite, DenoiserCall
 from diffuscope.errors import CoverageError, UnsupportedAttentionError
 from diffuscope.recording import MaskKind, Site
+
+Reduce = Callable[[AttentionSite, Attended], Attended]
+"""Takes what is needed of what a site was given, and says what is held of it until the forward is over."""
 
 
 class SiteWatch:
@@ -31,6 +35,8 @@ class SiteWatch:
         self.sites = sites
         self.seen: dict[str, list[Attended]] = {}
         self._lse = lse
+        self._by_name = {site.name: site for site in sites}
+        self._reduce: Reduce | None = None
         self._grids: dict[int, tuple[int, int]] = {}
         self._open = False
 
@@ -44,14 +50,14 @@ class SiteWatch:
             if module is not None:
                 self._watch_grid(patches, module)
 
-    def begin(self) -> None:
-        """A forward of the denoiser begins."""
+    def begin(self, reduce: Reduce | None = None) -> None:
+        """A forward of the denoiser begins; `reduce` is handed what each site is given at once."""
         self.seen.clear()
-        self._open = True
+        self._open, self._reduce = True, reduce
 
     def end(self) -> None:
         """It is over, or failed."""
-        self._open = False
+        self._open, self._reduce = False, None
 
     def check(self, call: int) -> None:
         """Every site must have been seen once, but for image prompts: a part is never shown as if it were whole.
@@ -82,47 +88,52 @@ class SiteWatch:
             UnsupportedAttentionError: a site's queries are not the cells of its grid or, at a joint site, the text and
                 those cells.
         """
-        described = []
         packed = None if call.positions is None else grid_of(call.positions)
-        for site in self.sites:
-            seen = self.seen[site.name][0]
-            grid = packed if site.spatial is None else self._grids[id(site.spatial)]
-            assert grid is not None
-            height, width = (side // site.patch for side in grid)
-            text_keys = image_keys = None
-            if site.kind == "joint":
-                text_keys, image_keys = parts(
-                    site.name,
-                    seen,
-                    text=call.conditioning.shape[-2],
-                    cells=height * width,
-                    text_first=site.text_first,
-                )
-            elif height * width != seen.query.shape[-2]:
-                raise UnsupportedAttentionError(
-                    f"{site.name} has {seen.query.shape[-2]} queries, which is not its grid of {height} x {width}"
-                )
-            described.append(
-                Site(
-                    name=site.name,
-                    module=site.path,
-                    kind=site.kind,
-                    grid=[height, width],
-                    heads=seen.query.shape[-3],
-                    head_dim=seen.query.shape[-1],
-                    scale=seen.scale,
-                    keys=seen.key.shape[-2],
-                    mask=mask_kind(seen),
-                    causal=seen.causal,
-                    text_keys=text_keys,
-                    image_keys=image_keys,
-                )
+        return [self.described(site, self.seen[site.name][0], call, packed) for site in self.sites]
+
+    def described(
+        self, site: AttentionSite, seen: Attended, call: DenoiserCall, packed: tuple[int, int] | None
+    ) -> Site:
+        """One site, as `describe` has it; `packed` is the grid of packed latents."""
+        grid = packed if site.spatial is None else self._grids[id(site.spatial)]
+        assert grid is not None
+        height, width = (side // site.patch for side in grid)
+        text_keys = image_keys = None
+        if site.kind == "joint":
+            text_keys, image_keys = parts(
+                site.name,
+                seen,
+                text=call.conditioning.shape[-2],
+                cells=height * width,
+                text_first=site.text_first,
             )
-        return described
+        elif height * width != seen.query.shape[-2]:
+            raise UnsupportedAttentionError(
+                f"{site.name} has {seen.query.shape[-2]} queries, which is not its grid of {height} x {width}"
+            )
+        return Site(
+            name=site.name,
+            module=site.path,
+            kind=site.kind,
+            grid=[height, width],
+            heads=seen.query.shape[-3],
+            head_dim=seen.query.shape[-1],
+            scale=seen.scale,
+            keys=seen.key.shape[-2],
+            mask=mask_kind(seen),
+            causal=seen.causal,
+            text_keys=text_keys,
+            image_keys=image_keys,
+        )
 
     def _see(self, site: str, attended: Attended) -> None:
-        if self._open:
-            self.seen.setdefault(site, []).append(attended)
+        if not self._open:
+            return
+        before = self.seen.setdefault(site, [])
+        # Image prompts come after the text, with keys of their own; nothing is taken of them.
+        if self._reduce is not None and not before:
+            attended = self._reduce(self._by_name[site], attended)
+        before.append(attended)
 
     def _watch_grid(self, patches: Patches, module: torch.nn.Module) -> None:
         forward = module.forward
