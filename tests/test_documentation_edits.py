@@ -13,10 +13,12 @@ PAGE = (Path(__file__).parents[1] / "docs" / "edits.md").read_text(encoding="utf
 SECTION = PAGE.split("## The edits", 1)[1].split("\n## ", 1)[0]
 
 
-def test_the_example_of_the_edits_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_the_edits_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
-    exec(compile(block, "docs/edits.md", "exec"), {})
+    blocks = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "docs/edits.md", "exec"), {})
 
 
 def test_the_examples_of_the_page_run_one_after_the_other(

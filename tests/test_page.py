@@ -355,6 +355,7 @@ def test_every_map_is_told_in_words(address, visit, run):
     told = page.locator("#map-summary").inner_text()
     assert f"at column {x}, row {y} of 16 by 16 patches" in told and "of the words' attention" in told
     page.get_by_text("Numbers: attention mass of every word").click()
+    page.get_by_test_id("masses").wait_for()
     rows = page.get_by_test_id("masses").locator("tbody tr").all_inner_texts()
     labels = page.get_by_test_id("masses").locator("thead th").all_inner_texts()[1:]
     shown = np.array([[float(cell) for cell in row.split()[1:]] for row in rows]).T
