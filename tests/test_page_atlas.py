@@ -266,6 +266,7 @@ def test_orders_filters_and_the_table_are_those_of_the_api(address, visit, run):
     first = page.get_by_test_id("atlas-first").locator("li .mono").all_inner_texts()
     assert first == best[: len(first)]
     page.get_by_text("Numbers: every head").click()
+    page.get_by_test_id("atlas-table").wait_for()
     rows = page.get_by_test_id("atlas-table").locator("tbody tr").all_inner_texts()
     assert [row.split()[0] for row in rows] == best and len(rows) == HEADS
     assert [float(row.split()[2]) for row in rows] == pytest.approx([mass[name] for name in best], rel=1e-3)
@@ -514,6 +515,7 @@ def test_joint_blocks_stand_in_a_row(tmp_path, visit):
         page.keyboard.press("ArrowUp")
         page.keyboard.press("ArrowUp")
         expect(page.get_by_test_id("atlas-told")).to_contain_text("joint:5, head 0")
+        still(page)
         last = ring(page)
         assert last["y"] == pytest.approx(first["y"], abs=1) and last["x"] > first["x"] + 5 * first["width"]
         page.close()
