@@ -124,7 +124,8 @@ def test_a_study_shows_its_report_and_its_pictures(address, visit):
     assert pictures.locator("h2").first.inner_text() == "a toy 0"
     expect(pictures.locator("figure.failed")).to_contain_text("it broke")
     shown = pictures.locator("img").first
-    assert shown.evaluate("image => [image.complete, image.naturalWidth]") == [True, 16]
+    # Decoding waits for the picture, and throws where there is none.
+    assert shown.evaluate("async (image) => { await image.decode(); return image.naturalWidth; }") == 16
     assert shown.get_attribute("alt") == "guided, seed 0"
     pictures.get_by_role("button", name="More").click()
     expect(pictures.locator("figure")).to_have_count(2 * PROMPTS * SEEDS)
