@@ -31,7 +31,9 @@ class NoWorker:
 
     def send(self, message: dict[str, Any]) -> None:
         if message["do"] == "ask":
-            value: dict[str, Any] = {"cut": None, "warnings": [], "tokens": [], "words": []}
+            words: dict[str, Any] = {"cut": None, "warnings": [], "tokens": [], "words": []}
+            # Of no picture it has seen the size: what such a worker says of a recording's bytes is None.
+            value = None if message["what"] == "size" else words
             told = {"tell": "answer", "ask": message["ask"], "value": value}
             asyncio.get_running_loop().call_soon(self._heard, told)
 

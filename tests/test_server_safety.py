@@ -278,7 +278,7 @@ def test_a_body_that_never_comes_is_not_waited_for(folder: Path) -> None:
             },
             404,
         ),
-        ({"kind": "edit", "run": "one", "edits": [{"edit": "silence", "word": "a"}] * 20}, 413),
+        ({"kind": "edit", "run": "one", "edits": [{"edit": "silence", "word": "a"}] * 65}, 413),
         ({"kind": "edit", "run": "one", "edits": [{"edit": "custom", "name": "os.system"}]}, 400),
         ({"kind": "concept", "run": "one", "text": "/etc/learned.safetensors"}, 403),
         (
