@@ -7,8 +7,7 @@ import typer
 
 from diffuscope.cli import options
 from diffuscope.cli.console import note, print_facts, print_json, print_table, progress_bar
-from diffuscope.cli.question import open_run
-from diffuscope.errors import InputError
+from diffuscope.cli.question import open_run, words_asked
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -59,19 +58,10 @@ def command(
     results stay in the run's folder: the report and run.faithfulness() have them from there.
     """
     from diffuscope.analysis.cause.faithfulness import all_kept
-    from diffuscope.analysis.timeline.word_kinds import FUNCTION_WORDS
     from diffuscope.figures.report import write_report
 
     opened = open_run(run)
-    names = list(word or [])
-    if every:
-        naming = [each.label for each in opened.words if each.text.casefold() not in FUNCTION_WORDS]
-        names += [label for label in naming if label not in names]
-    if not names:
-        raise InputError(
-            "name a word of the prompt with --word, or all content words with --all; its words are: "
-            + ", ".join(each.label for each in opened.words)
-        )
+    names = words_asked(opened, word, every)
     known = {} if again else all_kept(opened.recording)
     missing = [name for name in names if name not in known]
     if missing:

@@ -8,7 +8,7 @@ import typer
 
 from diffuscope.cli.console import spinner
 from diffuscope.cli.options import RUNS
-from diffuscope.errors import MissingExtraError, NotKeptError, SelectionError
+from diffuscope.errors import InputError, MissingExtraError, NotKeptError, SelectionError
 
 if TYPE_CHECKING:
     from diffuscope.maps.concepts import Against
@@ -31,6 +31,26 @@ def open_run(name: str) -> "Run":
     from diffuscope import Run
 
     return Run.open(run_folder(name))
+
+
+def words_asked(run: "Run", words: list[str] | None, every: bool) -> list[str]:
+    """The words that --word names and, with --all, the content words of the prompt, each once.
+
+    Raises:
+        InputError: none was named; the error lists the prompt's.
+    """
+    from diffuscope.analysis.timeline.word_kinds import FUNCTION_WORDS
+
+    names = list(words or [])
+    if every:
+        naming = [each.label for each in run.words if each.text.casefold() not in FUNCTION_WORDS]
+        names += [label for label in naming if label not in names]
+    if not names:
+        raise InputError(
+            "name a word of the prompt with --word, or all content words with --all; its words are: "
+            + ", ".join(each.label for each in run.words)
+        )
+    return names
 
 
 @dataclass(frozen=True)

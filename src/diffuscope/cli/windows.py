@@ -7,8 +7,8 @@ import typer
 
 from diffuscope.cli import options
 from diffuscope.cli.console import note, print_facts, print_json, print_table, progress_bar
-from diffuscope.cli.question import open_run
-from diffuscope.errors import InputError, RunFolderError
+from diffuscope.cli.question import open_run, words_asked
+from diffuscope.errors import RunFolderError
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -61,18 +61,9 @@ def command(
     the report marks the window on the word's curve.
     """
     from diffuscope.analysis.cause.windows import all_kept
-    from diffuscope.analysis.timeline.word_kinds import FUNCTION_WORDS
 
     opened = open_run(run)
-    names = list(word or [])
-    if every:
-        naming = [each.label for each in opened.words if each.text.casefold() not in FUNCTION_WORDS]
-        names += [label for label in naming if label not in names]
-    if not names:
-        raise InputError(
-            "name a word of the prompt with --word, or all content words with --all; its words are: "
-            + ", ".join(each.label for each in opened.words)
-        )
+    names = words_asked(opened, word, every)
     known = {} if again else all_kept(opened.recording)
     missing = [name for name in names if name not in known]
     if missing:
