@@ -25,11 +25,16 @@ from diffuscope.edits import Control, Reprompt, Steer
 from diffuscope.errors import InputError
 from diffuscope.scenes import Description, Placed, Scene, Thing
 
-THINGS = (Thing("circle", "red", "big"), Thing("square", "blue"))
-TOLD = Description(THINGS, "left of", "desert")
+THINGS = (Thing("circle", "red", "big"), Thing("square", "blue", pattern="striped"))
+TOLD = Description(THINGS, "left of", "desert", "morning", "watercolor")
 SCENE = Scene(
-    (Placed("circle", "red", "big", 34, 64, 27), Placed("square", "blue", "medium", 96, 64, 20)),
+    (
+        Placed("circle", "red", "plain", "big", 34, 64, 27.5),
+        Placed("square", "blue", "striped", "medium", 96, 64, 20, thing=1),
+    ),
     "desert",
+    "morning",
+    "watercolor",
     "left of",
 )
 
@@ -64,7 +69,10 @@ def test_a_change_of_the_named_thing_alone_is_a_success() -> None:
         True,
     )
     assert outcome(Triple(TOLD, "place", None, "sea", 0), replace(SCENE, place="sea")) == (True, True)
-    assert outcome(Triple(TOLD, "light", None, "night", 0), replace(SCENE, place="night")) == (True, True)
+    assert outcome(Triple(TOLD, "light", None, "night", 0), replace(SCENE, light="night")) == (True, True)
+    assert outcome(Triple(TOLD, "style", None, "neon", 0), replace(SCENE, style="neon")) == (True, True)
+    dotted = with_thing(1, pattern="dotted")
+    assert outcome(Triple(TOLD, "pattern", 1, "dotted", 0), dotted) == (True, True)
 
 
 def test_nothing_done_is_no_hit_and_all_is_kept() -> None:
@@ -108,12 +116,15 @@ def test_triples_ask_for_something_new_and_only_for_what_is_named() -> None:
             "square",
         )
         assert found["size"].thing == 0 and found["size"].target == "small"
-        assert found["place"].target not in ("desert", "night") and found["light"].target == "night"
+        assert found["pattern"].thing == 1 and found["pattern"].target == "dotted"
+        assert found["place"].target != "desert" and found["light"].target == "night"
+        assert found["style"].target in ("neon", "pencil")
     assert triples_of(TOLD, 4) == triples_of(TOLD, 4)
-    plain = Description((Thing("tree"),), None, None)
+    plain = Description((Thing("tree"),))
     assert [each.kind for each in triples_of(plain, 0)] == ["noun"]
+    assert not triples_of(Description((Thing("tree", "red", plural=True),)), 0)
     with pytest.raises(InputError, match="kinds of steering"):
-        triples_of(TOLD, 0, ("pattern",))  # type: ignore[arg-type]
+        triples_of(TOLD, 0, ("material",))  # type: ignore[arg-type]
 
 
 def test_ways_become_the_edits_that_they_say() -> None:
@@ -125,10 +136,10 @@ def test_ways_become_the_edits_that_they_say() -> None:
         "big green circle", away="big red circle", space="guidance"
     )
     night = Triple(TOLD, "light", None, "night", 0)
-    assert edit_of(night, Way("phrase")) == Steer("at night", word="in the desert")
-    assert edit_of(night, Way("noun")) == Steer("night", word="desert")
+    assert edit_of(night, Way("phrase")) == Steer("at night", word="in morning light")
+    assert edit_of(night, Way("noun")) == Steer("night", word="light")
     assert edit_of(COLOUR, Way(prompted=True)) == Reprompt(
-        "a big green circle left of a blue square in the desert"
+        "a big green circle left of a striped blue square in the desert in morning light in a watercolor painting"
     )
     noise = edit_of(COLOUR, Way("phrase", noise=True))
     assert isinstance(noise, Control) and noise.edit == edit_of(COLOUR, Way("phrase"))
@@ -149,12 +160,15 @@ def test_rates_and_the_best_way() -> None:
 def test_words_of_the_drawn_world_name_their_pixels() -> None:
     prompt = TOLD.caption()
     circle, square = (each.mask for each in scenes.read(BEFORE).objects)
+    assert (named_in_scene(BEFORE, prompt, "striped") == square).all()  # type: ignore[union-attr]
     for words in ("circle", "red", "big", "red circle", "big + circle"):
         found = named_in_scene(BEFORE, prompt, words)
         assert found is not None and (found == circle).all()
     assert (named_in_scene(BEFORE, prompt, "square") == square).all()  # type: ignore[union-attr]
     assert (named_in_scene(BEFORE, prompt, "desert") == ~(circle | square)).all()  # type: ignore[union-attr]
-    assert named_in_scene(BEFORE, prompt, "left") is None and named_in_scene(BEFORE, "a cat", "cat") is None
+    assert (
+        named_in_scene(BEFORE, prompt, "left") is None and named_in_scene(BEFORE, "a zebra", "zebra") is None
+    )
     missing = named_in_scene(picture(replace(SCENE, things=SCENE.things[:1])), prompt, "square")
     assert missing is not None and not missing.any()
     change = np.where(circle, 4.0, 1.0)

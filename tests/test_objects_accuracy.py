@@ -17,7 +17,7 @@ from diffuscope.datasets import Annotation, Dataset, Picture
 from diffuscope.datasets.records import encode
 from diffuscope.errors import InputError, RunNotFoundError
 from diffuscope.scenes import Prompt, Rendered, lay_out, read, render, standard_prompts
-from diffuscope.scenes.grammar import split_of
+from diffuscope.scenes.split import split_of
 from diffuscope.studies.object_accuracy.of_dataset import OWN, of_dataset
 from diffuscope.studies.object_accuracy.precision import SUMMARY, ap50_of, average_precision, evaluated
 from diffuscope.studies.object_accuracy.scores import PictureScores, score

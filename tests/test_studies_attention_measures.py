@@ -91,8 +91,8 @@ def drawn(first: tuple[float, float], second: tuple[float, float], prompt: str) 
     """A picture with a red circle and a blue square where they are said to be."""
     scene = Scene(
         (
-            Placed("circle", "red", "medium", *first, 19.0),
-            Placed("square", "blue", "medium", *second, 19.0),
+            Placed("circle", "red", "plain", "medium", *first, 19.0),
+            Placed("square", "blue", "plain", "medium", *second, 19.0),
         ),
         "plain",
         None,

@@ -61,7 +61,7 @@ def test_what_names_no_thing_stays_and_what_is_not_seen_is_left_out(picture: Ima
 @pytest.mark.parametrize(
     "patches",
     [
-        {"thing": "horse", "share": 0.5},
+        {"thing": "zebra", "share": 0.5},
         {"thing": "circle"},
         {"thing": "circle", "share": 0},
         {"thing": "circle", "share": True},

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from diffuscope.scenes.grammar import parse
 from diffuscope.scenes.vocabulary import known_words
-from training import autoencoder, checkpoint, data, denoiser, package
+from training import autoencoder, checkpoint, contrastive, data, denoiser, package
 from training.denoiser import importance, scheduler
 from training.loop import Schedule, learning_rate, train
 from training.text import LENGTH, build_tokenizer, tokenise
@@ -63,8 +64,8 @@ def test_the_learning_rate_warms_holds_and_falls() -> None:
 def test_every_word_of_the_world_is_one_token_and_other_text_still_tokenises() -> None:
     tokenizer = build_tokenizer()
     assert all(len(tokenizer(word).input_ids) == 3 for word in known_words())
-    assert tokenizer("unicorn").input_ids[1:-1] == [
-        tokenizer.convert_tokens_to_ids(piece) for piece in tokenizer.tokenize("unicorn")
+    assert tokenizer("helicopter").input_ids[1:-1] == [
+        tokenizer.convert_tokens_to_ids(piece) for piece in tokenizer.tokenize("helicopter")
     ]
     assert tokenizer.unk_token_id not in tokenizer("ünïcörn & 日本").input_ids[1:-1]
     assert tokenise(tokenizer, ["a red circle", ""]).shape == (2, LENGTH)
@@ -77,19 +78,38 @@ def test_scenes_are_functions_of_their_number() -> None:
     assert np.array_equal(data.to_images(data.to_tensor(images)), images)
 
 
-def test_whitening_changes_the_latents_and_not_the_pictures() -> None:
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, data.Store]:
+    """A store of a few scenes, in a working folder of its own."""
+    folder = tmp_path_factory.mktemp("work")
+    return folder, data.store(folder, 24, 1)
+
+
+def test_a_store_holds_the_scenes_that_their_numbers_name(drawn: tuple[Path, data.Store]) -> None:
+    folder, store = drawn
+    assert store.images.shape == (24, 128, 128, 3) and store.things.shape == (24, 128, 128)
+    assert np.array_equal(store.images[:3], data.pictures(1, range(3)))
+    assert store.things.max() == 255 and 0 < (store.things > 0).mean() < 0.9
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    data.store(folder, 24, 1)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_whitening_changes_the_latents_and_not_the_pictures(drawn: tuple[Path, data.Store]) -> None:
     torch.manual_seed(0)
-    vae, device = autoencoder.build().eval(), torch.device("cpu")
-    pictures = data.to_tensor(data.pictures(5, range(4)))
+    vae, device, store = autoencoder.build().eval(), torch.device("cpu"), drawn[1]
+    pictures = data.to_tensor(store.images[:4])
     with torch.no_grad():
         before = vae.decode(vae.encode(pictures).latent_dist.mean).sample
-        autoencoder.whiten(vae, 1, device, count=16)
+        autoencoder.whiten(vae, store, device, count=24)
         after = vae.decode(vae.encode(pictures).latent_dist.mean).sample
-        latents = vae.encode(data.to_tensor(data.pictures(1, range(16)))).latent_dist.mean
+        latents = vae.encode(data.to_tensor(store.images)).latent_dist.mean
     torch.testing.assert_close(after, before, atol=1e-3, rtol=1e-3)
-    points = latents.permute(0, 2, 3, 1).reshape(-1, 4)
-    torch.testing.assert_close(points.mean(dim=0), torch.zeros(4), atol=1e-2, rtol=0)
-    torch.testing.assert_close(torch.cov(points.T), torch.eye(4), atol=2e-2, rtol=0)
+    points = latents.permute(0, 2, 3, 1).reshape(-1, autoencoder.CHANNELS)
+    torch.testing.assert_close(points.mean(dim=0), torch.zeros(autoencoder.CHANNELS), atol=1e-2, rtol=0)
+    # No direction is larger than 1, and those that say something are 1.
+    sizes = torch.linalg.eigvalsh(torch.cov(points.T))
+    assert float(sizes.max()) == pytest.approx(1, abs=0.02) and float(sizes.min()) > 0
 
 
 def test_importance_reaches_every_timestep_and_most_of_all_the_middle() -> None:
@@ -116,7 +136,7 @@ def test_the_passes_that_train_the_denoiser_give_every_parameter_its_gradient() 
             unet.set_attn_processor(denoiser.SinglePrecisionAttention())
             unet.to(memory_format=torch.channels_last)
         torch.manual_seed(1)
-        sample, states, target = torch.randn(4, 4, 16, 16), torch.randn(4, 32, 128), torch.randn(4, 4, 16, 16)
+        sample, states, target = torch.randn(4, 8, 16, 16), torch.randn(4, 32, 128), torch.randn(4, 8, 16, 16)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast):
             output = unet(sample, torch.tensor([10, 300, 600, 900]), states).sample
         (output.float() - target).square().mean().backward()
@@ -133,15 +153,35 @@ def test_the_passes_that_train_the_denoiser_give_every_parameter_its_gradient() 
             assert alike > 0.8, f"{name}: {alike}"
 
 
-def test_the_autoencoder_goes_on_from_given_weights(tmp_path: Path) -> None:
+def test_the_autoencoder_goes_on_from_given_weights(tmp_path: Path, drawn: tuple[Path, data.Store]) -> None:
     start = autoencoder.build()
-    made = autoencoder.fit(tmp_path, 0.0, 0, torch.device("cpu"), start=start)
-    assert all(torch.equal(value, start.state_dict()[name]) for name, value in made.state_dict().items())
-    assert "held_out_psnr" in (tmp_path / "autoencoder.jsonl").read_text()
+    torch.manual_seed(99)
+    other = autoencoder.build()
+    assert checkpoint.take_over(other, start) == len(start.state_dict())
+    assert all(torch.equal(value, start.state_dict()[name]) for name, value in other.state_dict().items())
 
 
-def test_things_weigh_more_than_the_backdrop() -> None:
-    images, weights = data.weighed(1, range(3))
-    assert images.shape == (3, 128, 128, 3) and weights.shape == (3, 128, 128)
-    assert weights.min() == 1 and weights.max() == 4
-    assert np.array_equal(images, data.pictures(1, range(3)))
+def test_a_near_miss_says_something_else_that_can_be_seen() -> None:
+    rng = np.random.default_rng(4)
+    for index in range(300):
+        description = data.scene(3, index)[0]
+        missed = contrastive.near_miss(description, rng)
+        assert missed != description and len(missed.things) == len(description.things)
+        assert parse(missed.caption()) == missed
+
+
+def test_the_pair_learns_from_its_first_steps(tmp_path: Path) -> None:
+    """Text and pictures of one batch find each other better than chance after a few steps on that batch."""
+    tokenizer = build_tokenizer()
+    torch.manual_seed(0)
+    clip = contrastive.build(tokenizer)
+    scenes = [data.scene(2, index) for index in range(8)]
+    pixels = contrastive.prepare(data.pictures(2, range(8)))
+    ids = tokenise(tokenizer, [description.caption() for description, _, _ in scenes])
+    optimiser = torch.optim.AdamW(clip.parameters(), lr=1e-3)
+    for _ in range(25):
+        made = clip(input_ids=ids, pixel_values=pixels, return_loss=True)
+        optimiser.zero_grad()
+        made.loss.backward()
+        optimiser.step()
+    assert (made.logits_per_image.argmax(dim=1) == torch.arange(8)).float().mean() > 0.5

@@ -54,3 +54,13 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         tree = json.loads(file.metadata()["tree"])
     return _join(tree, tensors)  # type: ignore[no-any-return]
+
+
+def take_over(model: torch.nn.Module, earlier: torch.nn.Module) -> int:
+    """Give `model` the weights of an earlier one wherever name and shape agree; the number of tensors taken."""
+    ours, theirs = model.state_dict(), earlier.state_dict()
+    taken = {
+        name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape
+    }
+    model.load_state_dict({**ours, **taken})
+    return len(taken)

@@ -2,6 +2,8 @@
 
 Every batch is a function of (seed, stage, step), so no data state is kept: after a kill the loop goes on with the
 batch that would have come next. The learning rate follows the share of the time budget that is spent.
+On a CPU the budget counts processor time over the number of threads: a machine that others use trains as much as an
+idle one, only later.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from typing import Any
 import torch
 
 from training import checkpoint
+from training.optimiser import Optimiser
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How a stage is trained. `minutes` is the budget, `peak` the learning rate, held for `hold` of the budget,
-    then lowered (cosine) to `floor` of the peak; `average` the decay of the weight average at full strength."""
+    then lowered (cosine) to `floor` of the peak; `average` the decay of the weight average at full strength;
+    `matrices`, whether matrices and convolutions are trained with Muon (see `optimiser`)."""
 
     minutes: float
     peak: float
@@ -33,6 +37,7 @@ class Schedule:
     weight_decay: float = 1e-4
     beta2: float = 0.99
     clip: float = 1.0
+    matrices: bool = False
 
 
 def learning_rate(schedule: Schedule, share: float, step: int) -> float:
@@ -56,11 +61,17 @@ class Average:
     @torch.no_grad()
     def update(self, model: torch.nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.weights[name].lerp_(value, 1 - decay)
-            else:
+        current = model.state_dict()
+        names = [name for name, value in current.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.weights[name] for name in names], [current[name] for name in names], 1 - decay)
+        for name, value in current.items():
+            if not value.is_floating_point():
                 self.weights[name].copy_(value)
+
+
+def _clock(device: torch.device) -> float:
+    """Seconds that count against a budget."""
+    return time.process_time() / torch.get_num_threads() if device.type == "cpu" else time.perf_counter()
 
 
 def train(
@@ -76,23 +87,25 @@ def train(
     log_every: int = 50,
     look: Callable[[int, dict[str, torch.Tensor]], dict[str, float]] | None = None,
     look_minutes: float = 5.0,
+    until: float = 1.0,
 ) -> dict[str, torch.Tensor]:
     """Train `model` until the budget is spent and return the averaged weights.
 
     `loss(step)` builds the batch of that step and returns the loss and figures to log. `look(step, weights)` is
     called now and then with the averaged weights, to draw samples and measure. State goes to
-    `folder/<name>.safetensors`, figures to `folder/<name>.jsonl`.
+    `folder/<name>.safetensors`, figures to `folder/<name>.jsonl`. `until` stops at a share of the budget, for a stage
+    that goes on in another way with the same schedule.
     """
     state_file = folder / f"{name}.safetensors"
     log_file = folder / f"{name}.jsonl"
     device = next(model.parameters()).device
     trained = list(parameters if parameters is not None else model.parameters())
-    optimiser = torch.optim.AdamW(
+    optimiser = Optimiser(
         trained,
-        lr=schedule.peak,
-        betas=(0.9, schedule.beta2),
+        rate=schedule.peak,
+        beta2=schedule.beta2,
         weight_decay=schedule.weight_decay,
-        foreach=True,
+        matrices=schedule.matrices,
     )
     average = Average(model, schedule.average)
     step, spent = 0, 0.0
@@ -124,18 +137,16 @@ def train(
     sums: dict[str, float] = {}
     counted = 0
     model.train()
-    while spent < budget:
-        started = time.perf_counter()
+    while spent < until * budget:
+        started = _clock(device)
         rate = learning_rate(schedule, spent / budget, step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
         # Noise and dropout of a step depend on the step alone, so a resumed run draws what the first would have.
         torch.manual_seed(seed * 1_000_003 + step)
         value, figures = loss(step)
         value.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(trained, schedule.clip)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.step(rate)
+        optimiser.zero_grad()
         step += 1
         average.update(model, step)
         figures = {"loss": float(value.detach()), "grad": float(norm), **figures}
@@ -144,7 +155,7 @@ def train(
         for key, figure in figures.items():
             sums[key] = sums.get(key, 0.0) + figure
         counted += 1
-        spent += time.perf_counter() - started
+        spent += _clock(device) - started
         if step % log_every == 0:
             log(lr=rate, **{key: total / counted for key, total in sums.items()})
             sums, counted = {}, 0

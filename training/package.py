@@ -1,4 +1,5 @@
-"""Stage 4: the parts as one model folder in diffusers layout, in half precision, ready to ship."""
+"""The finished parts as folders to ship, in half precision: `model`, in diffusers layout, and `clip`, the pair of text
+and image encoder that a CLIP score needs."""
 
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from training import autoencoder
 from training.denoiser import Painter, pipeline
 
 LIMIT = 32 * 1024 * 1024
@@ -31,11 +33,7 @@ def package(target: Path, painter: Painter, vae: AutoencoderKL, tokenizer: CLIPT
     # `from_pretrained(folder)` without a dtype gives parts that fit together.
     config = fresh / "text_encoder" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "float32"}, indent=2) + "\n")
-    # Where a part was loaded from on the machine that packaged it is nobody's business.
-    for file in fresh.rglob("*.json"):
-        told = json.loads(file.read_text())
-        if told.pop("_name_or_path", None) is not None:
-            file.write_text(json.dumps(told, indent=2) + "\n")
+    _nameless(fresh)
     size = sum(file.stat().st_size for file in fresh.rglob("*") if file.is_file())
     if size > LIMIT:
         raise ValueError(f"the model takes {size} bytes, more than the {LIMIT} that are shipped")
@@ -43,6 +41,28 @@ def package(target: Path, painter: Painter, vae: AutoencoderKL, tokenizer: CLIPT
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
     return size
+
+
+def everything(scenes: Path, work: Path, device: torch.device) -> int:
+    """Write the model and the pair into the folder of the drawn world, as trained so far; their size in bytes."""
+    painter, tokenizer = latest(work, device)
+    size = package(scenes / "model", painter, autoencoder.load(work, device), tokenizer)
+    clip = CLIPModel.from_pretrained(work / "clip").to(torch.float16)
+    target = scenes / "clip"
+    shutil.rmtree(target, ignore_errors=True)
+    clip.save_pretrained(target)
+    _nameless(target)
+    tokenizer.save_pretrained(target)
+    (target / "SHA256SUMS").write_text(checksums(target))
+    return size + sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+
+
+def _nameless(folder: Path) -> None:
+    """Where a part was loaded from on the machine that packaged it is nobody's business."""
+    for file in folder.rglob("*.json"):
+        told = json.loads(file.read_text())
+        if told.pop("_name_or_path", None) is not None:
+            file.write_text(json.dumps(told, indent=2) + "\n")
 
 
 def checksums(folder: Path) -> str:
@@ -61,5 +81,5 @@ def latest(work: Path, device: torch.device) -> tuple[Painter, CLIPTokenizer]:
     tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
     encoder = CLIPTextModel.from_pretrained(work / "text_encoder")
     painter = Painter(denoiser.build(), encoder)
-    painter.load_state_dict(checkpoint.load(work / "denoiser.safetensors")["average"])
+    painter.unet.load_state_dict(checkpoint.load(work / "denoiser.safetensors")["average"])
     return painter.to(device).eval(), tokenizer

@@ -1,4 +1,4 @@
-"""Stage 5: curves of every stage as one picture, beside `REPORT.md`."""
+"""Curves of every stage as one picture, beside `REPORT.md`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def write(work: Path, target: Path = CURVES) -> None:
     from matplotlib import pyplot
 
     stages = {
-        name: log for name in ("autoencoder", "text", "denoiser") if (log := read_log(work / f"{name}.jsonl"))
+        name: log
+        for name in ("autoencoder", "text", "contrastive", "judge", "denoiser")
+        if (log := read_log(work / f"{name}.jsonl"))
     }
     figure, axes = pyplot.subplots(1, len(stages), figsize=(4.2 * len(stages), 3.2), squeeze=False)
     for axis, (name, log) in zip(axes[0], stages.items(), strict=True):

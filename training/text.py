@@ -1,8 +1,8 @@
-"""Stage 2: the tokenizer and the text encoder, before the denoiser sees them.
+"""Stage 2: the tokenizer and the text encoder, before pictures come in.
 
-The tokenizer is a byte-level BPE in CLIP's form. The encoder learns in a minute to read the grammar: which colour,
-size and relation to an earlier noun go with a noun (at the noun's token) and what the whole caption says (at the end
-token and the padding). No picture is involved; afterwards it stays as it is.
+The tokenizer is a byte-level BPE in CLIP's form. The encoder learns in two minutes to read the grammar: which colour,
+pattern, size and relation to an earlier noun go with a noun (at the noun's token) and what the whole caption says (at
+the end token and the padding). The contrastive stage (`contrastive.py`) goes on from here.
 """
 
 from __future__ import annotations
@@ -16,8 +16,20 @@ from torch import nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from diffuscope.scenes.grammar import Description, sample_split
-from diffuscope.scenes.vocabulary import COLOURS, NOUNS, PLACES, RELATIONS, SIZE_WORDS, known_words
+from diffuscope.scenes.grammar import Description
+from diffuscope.scenes.split import sample_split
+from diffuscope.scenes.vocabulary import (
+    LIGHTS,
+    NOUNS,
+    PAINTS,
+    PATTERNS,
+    PLACES,
+    PLURALS,
+    RELATIONS,
+    SIZE_WORDS,
+    STYLES,
+    known_words,
+)
 from training.loop import Schedule, train
 
 LENGTH = 32
@@ -75,16 +87,20 @@ def tokenise(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
 
 # What the whole caption says, as classes; the first class of each is "not said".
 _WHOLE: dict[str, tuple[str, ...]] = {
-    **{f"noun{i}": NOUNS for i in range(2)},
-    **{f"colour{i}": tuple(COLOURS) for i in range(2)},
-    **{f"size{i}": SIZE_WORDS for i in range(2)},
+    **{f"noun{i}": NOUNS for i in range(3)},
+    **{f"colour{i}": tuple(PAINTS) for i in range(3)},
+    **{f"pattern{i}": PATTERNS for i in range(3)},
+    **{f"size{i}": SIZE_WORDS for i in range(3)},
     "relation": tuple(RELATIONS),
     "place": tuple(PLACES),
+    "light": tuple(LIGHTS),
+    "style": tuple(STYLES),
 }
-# What each noun's own token says. The encoder is causal: where the second thing stands, its token can know; the
-# first one's cannot, and need not.
+# What each noun's own token says. The encoder is causal: where a later thing stands, its token can know; the first
+# one's cannot, and need not.
 _OWN: dict[str, tuple[str, ...]] = {
-    "colour": tuple(COLOURS),
+    "colour": tuple(PAINTS),
+    "pattern": PATTERNS,
     "size": SIZE_WORDS,
     "relation": tuple(RELATIONS),
 }
@@ -95,18 +111,25 @@ def _class(value: str | None, choices: tuple[str, ...]) -> int:
 
 
 def _whole(description: Description) -> dict[str, int]:
-    said: dict[str, str | None] = {"relation": description.relation, "place": description.place}
-    for index in range(2):
+    said: dict[str, str | None] = {
+        part: getattr(description, part) for part in ("relation", "place", "light", "style")
+    }
+    for index in range(3):
         thing = description.things[index] if index < len(description.things) else None
-        for part in ("noun", "colour", "size"):
+        for part in ("noun", "colour", "pattern", "size"):
             said[f"{part}{index}"] = getattr(thing, part) if thing else None
     return {key: _class(said[key], choices) for key, choices in _WHOLE.items()}
 
 
-def _own(description: Description, noun: str) -> dict[str, int]:
-    index = next(i for i, thing in enumerate(description.things) if thing.noun == noun)
+def _own(description: Description, index: int) -> dict[str, int]:
     thing = description.things[index]
-    said = {"colour": thing.colour, "size": thing.size, "relation": description.relation if index else None}
+    last = index > 0 and index == len(description.things) - 1
+    said = {
+        "colour": thing.colour,
+        "pattern": thing.pattern,
+        "size": thing.size,
+        "relation": description.relation if last else None,
+    }
     return {key: _class(said[key], choices) for key, choices in _OWN.items()}
 
 
@@ -121,43 +144,59 @@ class Reader(nn.Module):
         self.own = nn.ModuleDict({key: nn.Linear(width, 1 + len(c)) for key, c in _OWN.items()})
 
 
-def fit(work: Path, minutes: float, seed: int, device: torch.device) -> tuple[CLIPTokenizer, CLIPTextModel]:
-    """Train the text encoder to read the grammar and write both to `work/tokenizer` and `work/text_encoder`."""
+class Reading:
+    """The loss of reading captions: cross-entropies of every read-out, summed."""
+
+    def __init__(self, tokenizer: CLIPTokenizer, reader: Reader) -> None:
+        self.tokenizer, self.reader = tokenizer, reader
+        words = {noun: noun for noun in NOUNS} | {plural: noun for noun, plural in PLURALS.items()}
+        self._nouns = {tokenizer(word).input_ids[1]: noun for word, noun in words.items()}
+
+    def loss(
+        self, descriptions: list[Description], ids: torch.Tensor, hidden: torch.Tensor, rng: np.random.Generator
+    ) -> torch.Tensor:
+        """`ids` `[caption, LENGTH]` and the encoder's states of them `[caption, LENGTH, width]`."""
+        count, device = len(descriptions), hidden.device
+        end = (ids == self.tokenizer.eos_token_id).int().argmax(dim=1)
+        rows = torch.arange(count)
+        # The end token and one padding token after it: both carry the whole caption.
+        padding = torch.minimum(end + 1 + torch.from_numpy(rng.integers(0, 10, count)), torch.tensor(LENGTH - 1))
+        total = torch.zeros((), device=device)
+        whole = [_whole(description) for description in descriptions]
+        for where in (end, padding):
+            for key in _WHOLE:
+                target = torch.tensor([said[key] for said in whole], device=device)
+                total = total + functional.cross_entropy(self.reader.whole[key](hidden[rows, where]), target)
+        places, own = [], []
+        for row, description in enumerate(descriptions):
+            index = {thing.noun: number for number, thing in enumerate(description.things)}
+            for column, token in enumerate(ids[row].tolist()):
+                if (noun := self._nouns.get(token)) in index:
+                    places.append((row, column))
+                    own.append(_own(description, index[noun]))
+        at = hidden[[r for r, _ in places], [c for _, c in places]]
+        for part in _OWN:
+            target = torch.tensor([said[part] for said in own], device=device)
+            total = total + functional.cross_entropy(self.reader.own[part](at), target)
+        return total
+
+
+def fit(work: Path, minutes: float, seed: int, device: torch.device) -> Reader:
+    """Train the text encoder to read the grammar; the tokenizer goes to `work/tokenizer`, the state stays with the
+    stage's checkpoint."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
+    tokenizer.save_pretrained(work / "tokenizer")
     reader = Reader(build_encoder(tokenizer)).to(device)
-    noun_ids = {tokenizer(noun).input_ids[1]: noun for noun in NOUNS}
-    batch = 64
+    reading = Reading(tokenizer, reader)
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         rng = np.random.default_rng([seed, 77, step])
-        descriptions = [sample_split(rng, "train") for _ in range(batch)]
+        descriptions = [sample_split(rng, "train") for _ in range(64)]
         ids = tokenise(tokenizer, [description.caption(rng) for description in descriptions])
         hidden = reader.encoder(ids.to(device)).last_hidden_state
-        end = (ids == tokenizer.eos_token_id).int().argmax(dim=1)
-        rows = torch.arange(batch)
-        # The end token and one padding token after it: both carry the whole caption.
-        padding = torch.minimum(
-            end + 1 + torch.from_numpy(rng.integers(0, 10, batch)), torch.tensor(LENGTH - 1)
-        )
-        total = torch.zeros((), device=device)
-        for where in (end, padding):
-            for key in _WHOLE:
-                target = torch.tensor(
-                    [_whole(description)[key] for description in descriptions], device=device
-                )
-                total = total + functional.cross_entropy(reader.whole[key](hidden[rows, where]), target)
-        places = [(r, c) for r in range(batch) for c in range(LENGTH) if int(ids[r, c]) in noun_ids]
-        at = hidden[[r for r, _ in places], [c for _, c in places]]
-        own = [_own(descriptions[r], noun_ids[int(ids[r, c])]) for r, c in places]
-        for part in _OWN:
-            target = torch.tensor([said[part] for said in own], device=device)
-            total = total + functional.cross_entropy(reader.own[part](at), target)
-        return total, {}
+        return reading.loss(descriptions, ids, hidden, rng), {}
 
     schedule = Schedule(minutes=minutes, peak=2e-3, hold=0.3, average=0.99, beta2=0.98, weight_decay=1e-2)
-    weights = train("text", reader, loss, schedule, work, seed=seed)
-    reader.load_state_dict(weights)
-    tokenizer.save_pretrained(work / "tokenizer")
-    reader.encoder.save_pretrained(work / "text_encoder")
-    return tokenizer, reader.encoder
+    reader.load_state_dict(train("text", reader, loss, schedule, work, seed=seed))
+    return reader

@@ -129,7 +129,7 @@ def asked(run: Run) -> tuple[str, ...]:
 
 def suggestions(run: Run) -> tuple[Target, ...]:
     """What can be steered in a run: for each object other colours, sizes and materials, then style and time. In the
-    drawn world, whose words are known, its own colours, sizes and nouns.
+    drawn world, whose words are known, its own paints, patterns, sizes, nouns, lights and styles.
 
     Raises:
         InputError: nothing can: the prompt names no object.
@@ -137,7 +137,8 @@ def suggestions(run: Run) -> tuple[Target, ...]:
     scenes = run.manifest.model.id == "scenes"
     words: list[str] = []
     if scenes:
-        words = [*vocabulary.COLOURS, *vocabulary.SIZE_WORDS, *vocabulary.NOUNS]
+        words = [*vocabulary.PAINTS, *vocabulary.PATTERNS, *vocabulary.SIZE_WORDS, *vocabulary.NOUNS]
+        words += [*vocabulary.LIGHTS.values(), *(said for said, _ in vocabulary.STYLES.values())]
     else:
         words = [each for role in COMMON.values() for each in role]
     found = [each for word in words for each in targets(run, word) if each.score > ALREADY]

@@ -36,14 +36,14 @@ def failed_words(evidence: Evidence) -> list[str]:
         return []
     world, score = evidence.world, evidence.score
     failed = [label for label in evidence.labels if world.holds(label) is False]
-    gone = {at for at, found in enumerate(score.matched) if found is None}
+    gone = {at for at, group in enumerate(score.matched) if None in group}
     misshapen = {world.meanings[label][1] for label in failed if world.meanings[label][0] == "noun"}
     lost = []
     for label in failed:
         part, about = world.meanings[label]
-        if part in ("colour", "size") and about in gone:
+        if part in ("colour", "pattern", "size") and about in gone:
             continue
-        if part == "size" and about in misshapen:
+        if part in ("pattern", "size") and about in misshapen:
             continue
         if part == "relation" and (gone or len(score.matched) < 2):
             continue
@@ -124,7 +124,7 @@ def _account(evidence: Evidence, reference: Reference | None, label: str) -> Ite
             certainty=0.95,
             trouble=lost,
         )
-        if lost and (role in ("noun", "attribute") or role == "place"):
+        if lost and role in ("noun", "attribute", "place", "look"):
             seen = computed("seen", at, None, evidence)
             yield Claim("ignored", group, "seen", at, seen, TEXT, surprise=0.9, certainty=0.9, trouble=True)
     yield from _borrowed(evidence, label, group)
@@ -201,7 +201,13 @@ def _helps(evidence: Evidence, at: Selection, group: str) -> Iterator[Claim]:
 
 
 def _of_role(role: str) -> str:
-    nouns = {"noun": "nouns", "attribute": "colours and sizes", "place": "places", "relation": "relations"}
+    nouns = {
+        "noun": "nouns",
+        "attribute": "attributes",
+        "place": "places",
+        "look": "lights and styles",
+        "relation": "relations",
+    }
     return f"{nouns.get(role, 'words')} that came true"
 
 

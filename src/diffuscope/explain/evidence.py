@@ -18,7 +18,7 @@ from diffuscope.maps.resize import resize
 from diffuscope.maps.word_view import WordView
 from diffuscope.maps.words import find, find_phrase
 from diffuscope.scenes.scoring import Score
-from diffuscope.scenes.vocabulary import NOUNS, SIZE_WORDS
+from diffuscope.scenes.vocabulary import PATTERNS, SIZE_WORDS
 from diffuscope.selection import Selection
 
 if TYPE_CHECKING:
@@ -26,10 +26,20 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Role = Literal["noun", "attribute", "place", "relation", "other"]
+Role = Literal["noun", "attribute", "place", "look", "relation", "other"]
+"""``look``: words of light and style, which are about the whole picture."""
 
 RELATIONS = frozenset({"left", "right", "above", "below", "under", "over", "behind", "beside", "between"})
-PARTS = {"noun": "noun", "colour": "attribute", "size": "attribute", "place": "place", "relation": "relation"}
+PARTS: dict[str, Role] = {
+    "noun": "noun",
+    "colour": "attribute",
+    "pattern": "attribute",
+    "size": "attribute",
+    "place": "place",
+    "light": "look",
+    "style": "look",
+    "relation": "relation",
+}
 
 
 @dataclass(frozen=True)
@@ -88,8 +98,7 @@ class Evidence:
         return self._asked.world
 
     def part(self, label: str) -> str:
-        """What the judge takes a word for: ``noun``, ``colour``, ``size``, ``place``, ``relation``; empty for
-        others."""
+        """What the judge takes a word for: a key of `PARTS`; empty for others."""
         meaning = self.world.meanings.get(label) if self.world is not None else None
         return "" if meaning is None else meaning[0]
 
@@ -97,7 +106,7 @@ class Evidence:
         """What a word does in the prompt: by the drawn world's vocabulary on its runs, else by its place in a
         phrase."""
         if self.world is not None:
-            return PARTS.get(self.part(label), "other")  # type: ignore[return-value]
+            return PARTS.get(self.part(label), "other")
         if self.texts[label].casefold() in RELATIONS:
             return "relation"
         for phrase in self.phrases:
@@ -142,7 +151,7 @@ class Evidence:
         """Phrases that name a thing: on runs of the drawn world those of its nouns, else all."""
         if self.world is None:
             return self.phrases
-        return tuple(each for each in self.phrases if self.texts[each.head].casefold() in NOUNS)
+        return tuple(each for each in self.phrases if self.part(each.head) == "noun")
 
     @cached_property
     def unknown(self) -> tuple[str, ...]:
@@ -217,8 +226,8 @@ class Evidence:
         """What the judge sees for a word's thing or place, or in the whole picture; None where there is no judge."""
         if self.reading is None:
             return None
-        if label is not None and self.part(label) == "place":
-            return self.reading.place or "no place that it knows"
+        if label is not None and (part := self.part(label)) in ("place", "light", "style"):
+            return getattr(self.reading, part) or f"no {part} that it knows"
         if label is not None:
             return self.seen_as(label) or "nothing"
         things = [said_thing(each) for each in self.reading.objects]
@@ -236,12 +245,13 @@ class Evidence:
         meaning = self.world.meanings.get(label)
         if meaning is None or not isinstance(meaning[1], int):
             return None
-        at = self.score.matched[meaning[1]]
-        return None if at is None else self.reading.objects[at]
+        return next(iter(self.score.shown(self.reading, meaning[1])), None)
 
 
 def said_thing(found: scenes.Found) -> str:
-    """A thing that the judge sees, with its article: ``a big red circle``, ``a white thing of no known shape``."""
-    words = [found.size if found.size in SIZE_WORDS else "", found.colour or "", found.noun or "thing"]
+    """A thing that the judge sees, with its article: ``a big striped circle``, ``a white thing of no known shape``."""
+    size = found.size if found.size in SIZE_WORDS else ""
+    pattern = found.pattern if found.pattern in PATTERNS else ""
+    words = [size, pattern, found.colour or "", found.noun or "thing"]
     said = " ".join(each for each in words if each) + ("" if found.noun else " of no known shape")
-    return f"{'an' if said[0] in 'aeiou' else 'a'} {said}"
+    return f"{'an' if said[0] in 'aeiou' and not said.startswith('unicorn') else 'a'} {said}"

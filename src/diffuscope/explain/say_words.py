@@ -60,7 +60,7 @@ def _helps(claims: list[Claim], say: Saying) -> list[Line]:
             f"Nothing that was tried on such words in the reference runs helped, in {say.beside(often)} tries"
         )
         return [Line(f"{text}.", (what, often))]
-    such = {"noun": "a noun that did not come true", "attribute": "a colour or size that did not take"}.get(
+    such = {"noun": "a noun that did not come true", "attribute": "an attribute that did not take"}.get(
         role, "such a word"
     )
     times = f"{say.value(often)} of {say.beside(often)} times"
@@ -89,6 +89,9 @@ def _verdict(claims: list[Claim], say: Saying) -> list[Line]:
         if seen.value.startswith("no place"):
             there = f"in {seen.value}"
         return [Line(f"{word} did not come true: {say.judge()} finds the picture {there}.", (judged, seen))]
+    if role == "look":
+        text = f"{word} did not come true: {say.judge()} reads the picture as {seen.value}."
+        return [Line(text, (judged, seen))]
     if seen.value == NOTHING:
         text = say.pick(
             f"missing {label}",

@@ -1,24 +1,16 @@
 """The drawn world: its words, captions, pictures, and the judge that reads pictures back. Needs no torch."""
 
-from diffuscope.scenes.grammar import (
-    SIDE,
-    Description,
-    Placed,
-    Scene,
-    Thing,
-    lay_out,
-    parse,
-    sample_description,
-    sample_split,
-    split_of,
-)
+from diffuscope.scenes.grammar import Description, Thing, mirrored, parse, sample_description
 from diffuscope.scenes.judge import Found, Reading, read, relation_of
+from diffuscope.scenes.layout import SIDE, Placed, Scene, lay_out
 from diffuscope.scenes.prompts import Prompt, near_words, standard_prompts
-from diffuscope.scenes.renderer import Rendered, backdrop, render
+from diffuscope.scenes.renderer import Rendered, render
 from diffuscope.scenes.scoring import Row, Score, as_text, score, summarise, wilson
+from diffuscope.scenes.split import UNSEEN_PAIRS, reasons, sample_split, split_of
 
 __all__ = [
     "SIDE",
+    "UNSEEN_PAIRS",
     "Description",
     "Found",
     "Placed",
@@ -30,11 +22,12 @@ __all__ = [
     "Score",
     "Thing",
     "as_text",
-    "backdrop",
     "lay_out",
+    "mirrored",
     "near_words",
     "parse",
     "read",
+    "reasons",
     "relation_of",
     "render",
     "sample_description",

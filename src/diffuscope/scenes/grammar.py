@@ -1,237 +1,234 @@
 """Captions and what they mean.
 
-A `Description` is what a caption *says*: one or two things with the attributes that are named, their relation, and
-the place. A `Scene` is one way to draw it, with every free choice made: which colour an uncoloured thing has, where
-each thing stands. Captions are written from descriptions by templates and read back by `parse`, exactly.
+A `Description` is what a caption *says*: one to three things with the attributes that are named, their relation, the
+place, the light and the style. Captions are written from descriptions by templates and read back by `parse`, exactly.
+How a description may be drawn is in `layout`; which descriptions a model may learn from is in `split`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import pairwise
 
 import numpy as np
 
 from diffuscope.scenes.vocabulary import (
     COLOURS,
+    HELD,
+    LIGHTS,
+    MADE_OF,
+    MATERIALS,
     NOUNS,
     OPENINGS,
+    PAINTS,
+    PATTERNED,
+    PATTERNS,
     PLACES,
-    PLAIN,
+    PLURALS,
     RELATIONS,
     SIZE_WORDS,
-    SIZES,
+    STILL_LIFE,
+    STILL_LIFE_OPENING,
+    STYLES,
+    SUPPORTS,
+    known_words,
 )
-
-SIDE = 128
-"""Height and width of a drawn picture in pixels."""
-
-MARGIN = 4.0
-GAP = 4.0
-"""Least distance in pixels of a thing from the picture's edge, and of two things from each other."""
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A thing as a caption names it; `None` where the caption leaves the attribute open."""
+    """A thing as a caption names it; `None` where the caption leaves the attribute open.
+
+    `colour` is a key of `PAINTS` (a colour or a material), `pattern` one of `PATTERNS`, `size` one of `SIZE_WORDS`.
+    A thing in the plural is drawn twice.
+    """
 
     noun: str
     colour: str | None = None
     size: str | None = None
+    pattern: str | None = None
+    plural: bool = False
 
     def phrase(self) -> str:
-        """The noun phrase, with its article: "a small red circle"."""
-        words = [word for word in (self.size, self.colour, self.noun) if word]
-        return f"{'an' if words[0][0] in 'aeiou' else 'a'} {' '.join(words)}"
+        """The noun phrase, with its article: "a small striped red circle", "red pears"."""
+        noun = PLURALS[self.noun] if self.plural else self.noun
+        words = [word for word in (self.size, self.pattern, self.colour, noun) if word]
+        if self.plural:
+            return " ".join(words)
+        # "unicorn" begins with the sound of "you".
+        vowel = words[0][0] in "aeiou" and words[0] != "unicorn"
+        return f"{'an' if vowel else 'a'} {' '.join(words)}"
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a caption says: one or two things, the relation of the first to the second, the place."""
+    """What a caption says: one to three things, the relation of those before the last to the last, place, light, style.
+
+    With "and" the things stand in no relation but side by side. `relation` is None for one thing alone.
+    """
 
     things: tuple[Thing, ...]
     relation: str | None = None
     place: str | None = None
+    light: str | None = None
+    style: str | None = None
 
-    def key(self) -> str:
-        """What the split into training and held-out looks at: nouns, colours and relation, not phrasing or place."""
-        things = "+".join(f"{thing.colour}/{thing.noun}" for thing in self.things)
-        return f"{things}|{self.relation}"
+    def body(self, joint: str | None = None) -> str:
+        """The things and their relation in words; `joint` is the phrasing of the relation."""
+        phrases = [thing.phrase() for thing in self.things]
+        if self.relation is None:
+            return phrases[0]
+        joint = joint or RELATIONS[self.relation][0]
+        if len(phrases) == 2:
+            return f"{phrases[0]} {joint} {phrases[1]}"
+        first = ", ".join(phrases[:-1]) if self.relation == "and" else " and ".join(phrases[:-1])
+        return f"{first} {joint} {phrases[-1]}"
 
     def caption(self, rng: np.random.Generator | None = None) -> str:
         """The description in words. Without `rng`, the plainest phrasing; with it, a random one of the templates."""
-        phrasings = RELATIONS.get(self.relation or "", ("",))
-        joint = phrasings[0] if rng is None else phrasings[rng.integers(len(phrasings))]
-        body = f" {joint} ".join(thing.phrase() for thing in self.things)
-        where = PLACES[self.place] if self.place else ""
+        place = PLACES[self.place] if self.place else ""
+        light = LIGHTS[self.light] if self.light else ""
+        style, opening = STYLES[self.style] if self.style else ("", "")
         if rng is None:
-            return f"{body} {where}".strip()
-        if where and rng.random() < 0.2:
-            return f"{where}, {body}"
-        opening = OPENINGS[rng.integers(len(OPENINGS))]
-        return f"{opening}{body} {where}".strip()
+            return " ".join(part for part in (self.body(), place, light, style) if part)
+        joints = RELATIONS[self.relation] if self.relation else ("",)
+        body = self.body(joints[rng.integers(len(joints))])
+        if style and rng.random() < 0.4:
+            start, style = f"{opening} ", ""
+        elif _still_life(self) and rng.random() < 0.3:
+            start = STILL_LIFE_OPENING
+        elif (place or light) and rng.random() < 0.15:
+            rest = " ".join(part for part in (body, light if place else "", style) if part)
+            return f"{place or light}, {rest}"
+        else:
+            start = OPENINGS[rng.integers(len(OPENINGS))]
+        return start + " ".join(part for part in (body, place, light, style) if part)
 
 
-@dataclass(frozen=True)
-class Placed:
-    """A thing as it is drawn: centre and half height in pixels, origin at the top left of the picture."""
-
-    noun: str
-    colour: str
-    size: str
-    x: float
-    y: float
-    radius: float
+def _still_life(description: Description) -> bool:
+    return all(thing.noun in STILL_LIFE for thing in description.things)
 
 
-@dataclass(frozen=True)
-class Scene:
-    """One drawing: the things in the order of the caption, the place, and the backdrop's small variation."""
-
-    things: tuple[Placed, ...]
-    place: str
-    relation: str | None
-    horizon: float = 0.78
-    phase: float = 0.0
-
-
-MIRRORED = {"left of": "right of", "right of": "left of", "above": "below", "below": "above", "and": "and"}
+MIRRORED = {
+    "left of": "right of",
+    "right of": "left of",
+    "above": "below",
+    "below": "above",
+    "and": "and",
+    "next to": "next to",
+}
 """What the second thing is to the first: "A left of B" draws the same as "B right of A"."""
 
 
 def mirrored(description: Description) -> Description:
-    """The same scene told from its other end. One thing alone is its own mirror."""
-    if len(description.things) == 1 or description.relation is None:
+    """The same scene told from its other end. One thing alone, three things, and "on", "in", "under" have no mirror."""
+    if len(description.things) != 2 or description.relation not in MIRRORED:
         return description
     return replace(description, things=description.things[::-1], relation=MIRRORED[description.relation])
 
 
-Split = Literal["train", "held-out"]
+def _pick(rng: np.random.Generator, choices: tuple[str, ...] | list[str]) -> str:
+    return choices[int(rng.integers(len(choices)))]
 
 
-def split_of(description: Description) -> Split:
-    """Which part of the fixed split a description belongs to, whatever its place, sizes or phrasing.
+def _paint(rng: np.random.Generator, noun: str, taken: set[str | None]) -> str | None:
+    if rng.random() > 0.86:
+        return None
+    materials = [name for name in MATERIALS if noun in MADE_OF[name] and name not in taken]
+    if materials and rng.random() < 0.3:
+        return _pick(rng, materials)
+    return _pick(rng, [colour for colour in COLOURS if colour not in taken])
 
-    1 in 12 keys of two things and 1 in 6 of one is held out. A scene and its mirror ("A left of B", "B right of A")
-    draw the same, so they share one key and one side.
-    """
-    key = min(description.key(), mirrored(description).key())
-    share = 6 if len(description.things) == 1 else 12
-    return "held-out" if hashlib.sha256(key.encode()).digest()[0] % share == 0 else "train"
+
+_ROOMY: dict[str, tuple[str, ...]] = {"on": ("table", "boat"), "in": ("bowl", "boat")}
+"""What can bear two things."""
 
 
 def sample_description(rng: np.random.Generator, *, count: int | None = None) -> Description:
-    """Draw a description. `count` fixes the number of things (1 or 2); by default two thirds have two.
+    """Draw a description. `count` fixes the number of things named (1 to 3); by default 40, 42 and 18 per cent.
 
-    With two things the nouns differ, and so do the colours where both are named: a caption then always has one
-    right reading.
+    Nouns of one description differ, and so do the colours that are named: a caption then always has one right
+    reading. Sizes are named only where things stand free (a thing on a table is as large as the table allows).
     """
-    count = count if count is not None else (2 if rng.random() < 0.67 else 1)
-    nouns = [NOUNS[i] for i in rng.choice(len(NOUNS), size=count, replace=False)]
-    colours = [list(COLOURS)[i] for i in rng.choice(len(COLOURS), size=count, replace=False)]
-    things = []
-    for noun, colour in zip(nouns, colours, strict=True):
-        size = SIZE_WORDS[rng.integers(2)] if rng.random() < 0.3 else None
-        things.append(Thing(noun, colour if rng.random() < 0.88 else None, size))
-    relation = None
+    count = count if count is not None else int(rng.choice((1, 2, 3), p=(0.40, 0.42, 0.18)))
+    relation: str | None = None
     if count == 2:
-        relation = list(RELATIONS)[rng.integers(len(RELATIONS))]
-    place = list(PLACES)[rng.integers(len(PLACES))] if rng.random() < 0.8 else None
-    return Description(tuple(things), relation, place)
-
-
-def sample_split(rng: np.random.Generator, split: Split, *, count: int | None = None) -> Description:
-    """Draw a description that belongs to one side of the split."""
-    while True:
-        description = sample_description(rng, count=count)
-        if split_of(description) == split:
-            return description
-
-
-def lay_out(description: Description, rng: np.random.Generator) -> Scene:
-    """Make every choice that the description leaves open and place the things.
-
-    Two things never overlap, stay inside the picture, and stand in their relation with room to spare: for "left of"
-    the gap is horizontal and the vertical offset is smaller than the horizontal one.
-    """
-    placed: list[Placed] = []
-    # Two big things have to fit beside each other.
-    most = SIDE if len(description.things) == 1 else (SIDE - 2 * MARGIN - GAP) / 4
-    taken = {thing.colour for thing in description.things}
-    for thing in description.things:
-        free = [colour for colour in COLOURS if colour not in taken]
-        colour = thing.colour or free[rng.integers(len(free))]
+        relation = _pick(rng, list(RELATIONS))
+    elif count == 3:
+        relation = "and" if rng.random() < 0.6 else _pick(rng, ("on", "on", "in"))
+    if relation in SUPPORTS:
+        support = _pick(rng, SUPPORTS[relation] if count == 2 else _ROOMY[relation])
+        held = [
+            noun
+            for noun in HELD[support]
+            if not (relation == "under" and support == "table" and noun == "flower")
+        ]
+        nouns = [*(held[i] for i in rng.choice(len(held), size=count - 1, replace=False)), support]
+    else:
+        nouns = [NOUNS[i] for i in rng.choice(len(NOUNS), size=count, replace=False)]
+    things: list[Thing] = []
+    taken: set[str | None] = set()
+    for noun in nouns:
+        colour = _paint(rng, noun, taken)
         taken.add(colour)
-        size = thing.size or "medium"
-        low, high = SIZES[size]
-        placed.append(Placed(thing.noun, colour, size, 0.0, 0.0, float(rng.uniform(low, min(high, most)))))
-    things = (
-        _alone(placed[0], rng) if len(placed) == 1 else _pair(placed[0], placed[1], description.relation, rng)
+        free = relation not in SUPPORTS
+        size = _pick(rng, SIZE_WORDS if count < 3 else ("small",)) if free and rng.random() < 0.22 else None
+        pattern = _pick(rng, PATTERNS) if noun in PATTERNED and rng.random() < 0.25 else None
+        plural = noun in PLURALS and size is None and rng.random() < (0.12 if count < 3 else 0.06)
+        things.append(Thing(noun, colour, size, pattern, plural))
+    return Description(
+        tuple(things),
+        relation,
+        place=_pick(rng, list(PLACES)) if rng.random() < 0.72 else None,
+        light=_pick(rng, list(LIGHTS)) if rng.random() < 0.25 else None,
+        style=_pick(rng, list(STYLES)) if rng.random() < 0.3 else None,
     )
-    return Scene(
-        things=things,
-        place=description.place or PLAIN,
-        relation=description.relation,
-        horizon=float(rng.uniform(0.74, 0.84)),
-        phase=float(rng.uniform(0.0, 2 * np.pi)),
-    )
 
 
-def _alone(thing: Placed, rng: np.random.Generator) -> tuple[Placed, ...]:
-    room = thing.radius + MARGIN
-    # A lone thing leans to the middle: the mean of two uniform draws.
-    x, y = (float(rng.uniform(room, SIDE - room, 2).mean()) for _ in range(2))
-    return (replace(thing, x=x, y=y),)
-
-
-def _pair(
-    first: Placed, second: Placed, relation: str | None, rng: np.random.Generator
-) -> tuple[Placed, ...]:
-    axis = {"left of": 0, "right of": 0, "above": 1, "below": 1}.get(relation or "and", int(rng.integers(2)))
-    before = relation in ("left of", "above") or (relation == "and" and rng.random() < 0.5)
-    near, far = (first, second) if before else (second, first)
-    slack = SIDE - 2 * MARGIN - 2 * near.radius - 2 * far.radius
-    gap = min(float(rng.uniform(6.0, 26.0)), slack)
-    start = MARGIN + float(rng.uniform(0.0, slack - gap))
-    along_near = start + near.radius
-    along_far = along_near + near.radius + gap + far.radius
-    distance = along_far - along_near
-    low = max(near.radius, far.radius) + MARGIN
-    across = float(rng.uniform(low, SIDE - low, 2).mean())
-    # The offset across the axis stays well below the distance along it, so that the relation has one reading.
-    lean = float(rng.uniform(-0.35, 0.35)) * distance
-    sides = []
-    for thing, sign in ((near, -0.5), (far, 0.5)):
-        room = thing.radius + MARGIN
-        sides.append(float(np.clip(across + sign * lean, room, SIDE - room)))
-    points = ((along_near, sides[0]), (along_far, sides[1]))
-    placed = []
-    for thing, (along, side) in zip((near, far), points, strict=True):
-        x, y = (along, side) if axis == 0 else (side, along)
-        placed.append(replace(thing, x=x, y=y))
-    return tuple(placed) if before else tuple(reversed(placed))
-
-
-_THING = re.compile(
-    rf"(?:an?|the)\s+(?:(?P<size>{'|'.join(SIZE_WORDS)})\s+)?(?:(?P<colour>{'|'.join(COLOURS)})\s+)?(?P<noun>{'|'.join(NOUNS)})\b"
+_SINGULAR = {plural: noun for noun, plural in PLURALS.items()}
+_ATTRIBUTES = "".join(
+    rf"(?:(?P<{part}>{'|'.join(words)})\s+)?"
+    for part, words in (("size", SIZE_WORDS), ("pattern", PATTERNS), ("colour", PAINTS))
 )
+_THING = re.compile(rf"\b(?:(?:an?|the)\s+)?{_ATTRIBUTES}(?P<noun>{'|'.join([*_SINGULAR, *NOUNS])})\b")
+_WORDS = frozenset(known_words())
+_JOINTS = {phrase: name for name, phrasings in RELATIONS.items() for phrase in phrasings}
+
+
+def _thing(match: re.Match[str]) -> Thing | None:
+    noun, article = match["noun"], re.match(r"(an?|the)\s", match[0])
+    plural = noun in _SINGULAR
+    # "a pears" and a bare "pear" are no English; "the" goes with both.
+    if (plural and article and article[1] != "the") or not (plural or article):
+        return None
+    return Thing(_SINGULAR.get(noun, noun), match["colour"], match["size"], match["pattern"], plural)
 
 
 def parse(caption: str) -> Description | None:
-    """Read a caption of the drawn world back; `None` where it is not one (unknown nouns, three things, no thing)."""
-    text = " ".join(caption.lower().replace(",", " ").replace(".", " ").split())
-    found = list(_THING.finditer(text))
-    if not 1 <= len(found) <= 2:
+    """Read a caption of the drawn world back; `None` where it is not one (unknown nouns, no thing, four things)."""
+    text = " ".join(caption.lower().replace(",", " , ").replace(".", " ").split())
+    if not set(text.split()) <= {*_WORDS, ","}:
         return None
-    things = tuple(Thing(m["noun"], m["colour"], m["size"]) for m in found)
+    found = list(_THING.finditer(text))
+    things = [_thing(match) for match in found]
+    if not 1 <= len(found) <= 3 or any(thing is None for thing in things):
+        return None
+    between = [text[a.end() : b.start()].strip() for a, b in pairwise(found)]
     relation = None
-    if len(found) == 2:
-        between = text[found[0].end() : found[1].start()].strip()
-        relation = next((name for name, ways in RELATIONS.items() if between in ways), None)
-        if relation is None:
+    if between:
+        relation = _JOINTS.get(between[-1])
+        if relation is None or (len(between) == 2 and between[0] not in (",", "and")):
             return None
-    outside = text[: found[0].start()] + " " + text[found[-1].end() :]
-    place = next((name for name, words in PLACES.items() if words in outside), None)
-    return Description(things, relation, place)
+    # What surrounds the things, each part apart, so that nothing is read across them.
+    outside = f"{text[: found[0].start()]} | {text[found[-1].end() :]}"
+    style = next(
+        (name for name, phrases in STYLES.items() if any(phrase in outside for phrase in phrases)), None
+    )
+    return Description(
+        tuple(thing for thing in things if thing is not None),
+        relation,
+        place=next((name for name, words in PLACES.items() if words in outside), None),
+        light=next((name for name, words in LIGHTS.items() if words in outside), None),
+        style=style,
+    )

@@ -1,16 +1,19 @@
-"""Reads a picture of the drawn world back: the place, and every thing with its noun, colour, size and pixels.
+"""Reads a picture of the drawn world back: place, light and style, and every thing with its noun, colour, pattern,
+size and pixels.
 
-The judge knows the world's vocabulary and how it is drawn, and nothing about captions. It is free to answer "not
-found" (None) and "ambiguous" (the part is listed in `ambiguous`), and it reports every thing that it sees, so a
-missing or a doubled thing shows in the count. It works on numpy and Pillow alone.
+The judge sees the picture alone, never a caption. It is free to answer "not found" (None) and "ambiguous" (the part is
+listed in `ambiguous`), and it reports every thing that it sees, so a missing or a doubled thing shows in the count.
+It works on numpy and Pillow alone.
 
-Steps: `judge_places` fits the empty place, `judge_regions` finds what stands in front of it, `judge_shapes` lays
-each noun's drawing over each region.
+Steps: `judge_network` says of each cell of the picture what it shows, `judge_things` puts the cells of one thing
+together, this module turns probabilities into words, where they are clear enough, and `judge_relations` says how things
+stand to each other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -18,43 +21,38 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diffuscope.errors import SizeError
-from diffuscope.scenes.grammar import SIDE
-from diffuscope.scenes.judge_places import Setting, fit_place
-from diffuscope.scenes.judge_regions import DETAIL, PALETTE, PALETTE_LAB, Mask, Region, find_regions
-from diffuscope.scenes.judge_shapes import Fit, gather, match
-from diffuscope.scenes.lab import Floats, dot, to_lab
-from diffuscope.scenes.shapes import BROWN
-from diffuscope.scenes.vocabulary import SIZES
+from diffuscope.scenes.judge_network import CLASSES, UNKNOWN, Floats, look
+from diffuscope.scenes.judge_relations import relation_of, relations_of, stands
+from diffuscope.scenes.judge_things import Clump, Mask, find_things
+from diffuscope.scenes.layout import SIDE
+from diffuscope.scenes.vocabulary import MADE_OF, SIZES
 
-EXPLAINED = 0.72
-"""Share of a region that the best drawing must account for, else the noun is not found."""
-NOUN_MARGIN = 0.02
-"""By how much the best noun's share must exceed the second's, else the noun is ambiguous."""
-COLOUR_REACH = 34.0
-"""Lab distance from the nearest colour above which a thing's colour is none of them."""
-COLOUR_MARGIN = 4.0
-"""By how many Lab units the nearest colour must be nearer than the second, else the colour is ambiguous."""
-SIZE_MARGIN = 0.5
+__all__ = ["Found", "Reading", "read", "relation_of", "relations_of", "size_of", "stands"]
+
+CLEAR = 0.45
+"""Probability that the best word needs, else the part is not found."""
+MARGIN = 0.1
+"""By how much the best word's probability must exceed the second's, else the part is ambiguous."""
+SIZE_MARGIN = 0.25
 """Pixels around the border between two sizes within which a size is ambiguous."""
-MIN_DETAIL = 6
-"""Pixels of another colour that a region needs for that colour to be taken as its detail's, in place of brown."""
-RELATION_RATIO = 0.8
-"""Ratio of the lesser to the greater offset of two things above which their relation is ambiguous."""
 
 
 @dataclass(frozen=True)
 class Found:
     """A thing that the judge sees.
 
-    `noun`, `colour` and `size` are vocabulary words, or None where not found or ambiguous; `ambiguous` names the
-    parts whose margin was too small. `x`, `y` (centre) and `radius` (half height) are in pixels with the origin at
-    the top left, as in `Placed`. `mask` is bool `[y, x]`, `cover` float32 `[y, x]`, the share of each pixel that the
-    thing covers, 0 to 1. `confidence`, 0 to 1, is the share of the region that the noun's drawing accounts for
-    (`judge_shapes.Fit`), and `runner_up` the second best noun.
+    `noun`, `colour` (a key of `PAINTS`), `pattern` ("plain" among them) and `size` are words of the vocabulary, or
+    None where not found or ambiguous; `ambiguous` names the parts with a close runner-up, and `runner_up` is the second
+    best noun. `x`, `y` (centre) and `radius` (half of the longer side) are of the whole thing, hidden parts included,
+    in pixels with the origin at the top left, as in `Placed`; `size` is the word for that radius among as many things
+    as are seen (`size_of`). `mask` is bool `[y, x]`, what is to be seen of it; `cover` float32 `[y, x]`, the
+    probability of each pixel to show it; `parts` masks of its details (door, horn...). `confidence`, 0 to 1, is the
+    probability of the best noun.
     """
 
     noun: str | None
     colour: str | None
+    pattern: str | None
     size: str | None
     x: float
     y: float
@@ -64,49 +62,53 @@ class Found:
     confidence: float
     ambiguous: frozenset[str] = frozenset()
     runner_up: str | None = None
+    parts: Mapping[str, Mask] = field(default_factory=dict)
 
     def __str__(self) -> str:
         words = [
             word or ("?" if part in self.ambiguous else "-")
-            for part, word in (("size", self.size), ("colour", self.colour), ("noun", self.noun))
+            for part, word in (
+                ("size", self.size),
+                ("pattern", self.pattern),
+                ("colour", self.colour),
+                ("noun", self.noun),
+            )
+            if word not in ("plain", "medium")
         ]
         return f"{' '.join(words)} at ({self.x:.0f}, {self.y:.0f}) radius {self.radius:.1f} ({self.confidence:.2f})"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a picture shows. `place` is a vocabulary word or None (not found, or ambiguous if so marked);
-    `objects` are the things seen, largest first; `notes` say in words what was doubtful or left out."""
+    """What a picture shows. `place`, `light` and `style` are words of the vocabulary ("plain" among them), or None
+    (not found, or ambiguous if in `ambiguous`); `confidence` has the probability of each one's best word. `objects` are
+    the things seen, largest first; `notes` say in words what was doubtful or left out."""
 
     place: str | None
+    light: str | None
+    style: str | None
     objects: tuple[Found, ...]
     notes: tuple[str, ...] = ()
-    place_ambiguous: bool = False
-    place_confidence: float = 1.0
+    ambiguous: frozenset[str] = frozenset()
+    confidence: Mapping[str, float] = field(default_factory=dict)
 
     def find(self, noun: str, colour: str | None = None) -> Found | None:
         """The surest thing with this noun (and colour); None if there is none."""
         fitting = [o for o in self.objects if o.noun == noun and (colour is None or o.colour == colour)]
         return max(fitting, key=lambda found: found.confidence, default=None)
 
-    def mask_of(self, noun: str, colour: str | None = None) -> NDArray[np.bool_] | None:
-        """Pixels bool `[y, x]` of the surest thing with this noun (and colour); None if there is none."""
-        found = self.find(noun, colour)
-        return None if found is None else found.mask
+    def mask_of(self, noun: str, colour: str | None = None) -> Mask | None:
+        """Pixels bool `[y, x]` of all things with this noun (and colour); None if there is none."""
+        masks = [o.mask for o in self.objects if o.noun == noun and (colour is None or o.colour == colour)]
+        return np.any(masks, axis=0) if masks else None
 
     def __str__(self) -> str:
         things = "; ".join(str(found) for found in self.objects) or "nothing"
-        return f"place {self.place or ('?' if self.place_ambiguous else '-')}: {things}"
-
-
-def relation_of(first: Found, second: Found) -> str | None:
-    """How `first` stands to `second`: "left of", "right of", "above" or "below"; None where two of them fit alike."""
-    dx, dy = first.x - second.x, first.y - second.y
-    if min(abs(dx), abs(dy)) > RELATION_RATIO * max(abs(dx), abs(dy)):
-        return None
-    if abs(dx) > abs(dy):
-        return "left of" if dx < 0 else "right of"
-    return "above" if dy < 0 else "below"
+        around = [
+            f"{part} {getattr(self, part) or ('?' if part in self.ambiguous else '-')}"
+            for part in ("place", "light", "style")
+        ]
+        return f"{', '.join(around)}: {things}"
 
 
 def read(image: NDArray[np.uint8] | Image.Image) -> Reading:
@@ -119,125 +121,91 @@ def read(image: NDArray[np.uint8] | Image.Image) -> Reading:
         raise SizeError(
             f"the judge reads uint8 pictures of shape ({SIDE}, {SIDE}, 3), got {pixels.dtype} {pixels.shape}"
         )
-    setting = fit_place(pixels)
-    regions, specks = find_regions(pixels, setting.backdrop)
-    busy = np.zeros((SIDE, SIDE), np.int32)
-    for number, region in enumerate(regions, start=1):
-        busy[region.mask] = number
-    objects = tuple(
-        _identify(pixels, setting, region, busy, number) for number, region in enumerate(regions, start=1)
-    )
-    return Reading(
-        place=setting.place,
-        objects=objects,
-        notes=tuple(_notes(setting, objects, specks)),
-        place_ambiguous=setting.ambiguous,
-        place_confidence=setting.confidence,
-    )
-
-
-def _identify(
-    pixels: NDArray[np.uint8], setting: Setting, region: Region, busy: NDArray[np.int32], number: int
-) -> Found:
-    """Noun, colour, size, pose and pixels of one region; `busy` `[y, x]` holds the region number of every pixel."""
-    rows, columns = np.nonzero(region.mask)
-    area = float(len(rows))
-    reach = int(0.35 * area**0.5) + 4
-    top, bottom = max(int(rows.min()) - reach, 0), min(int(rows.max()) + reach + 1, SIDE)
-    left, right = max(int(columns.min()) - reach, 0), min(int(columns.max()) + reach + 1, SIDE)
-    window = (slice(top, bottom), slice(left, right))
-    behind = setting.backdrop[window]
-    mask, detail = region.mask[window], region.detail[window]
-    part = pixels[window].astype(np.float32)
-    own_colour = np.median(pixels[region.core], axis=0).astype(np.float32)
-    other_colour = np.asarray(BROWN, np.float32)
-    if np.count_nonzero(detail) >= MIN_DETAIL:
-        other_colour = np.median(part[detail], axis=0).astype(np.float32)
-    difference, own, other = part - behind, own_colour - behind, other_colour - behind
-    share = _cover(difference, own, other, mask, region.core[window], detail)
-    elsewhere = _swollen((busy[window] > 0) & (busy[window] != number)) & ~mask
-    evidence = gather(difference, own, other, share, (~elsewhere).astype(np.float32), left, top)
-    fits = match(evidence, float(columns.mean()) + 0.5, float(rows.mean()) + 0.5, area)
-    cover = np.zeros((SIDE, SIDE), np.float32)
-    cover[window] = share
-    return _name(own_colour, fits, cover)
-
-
-def _name(own_colour: Floats, fits: list[Fit], cover: Floats) -> Found:
-    """Turn colour (sRGB `[channel]`) and fits into words, where their margins allow."""
-    best, second = fits[0], fits[1]
+    evidence = look(pixels)
+    clumps, specks = find_things(evidence)
+    objects = tuple(_found(clump, len(clumps)) for clump in clumps)
+    words: dict[str, str | None] = {}
     ambiguous = set()
-    noun: str | None = best.noun if best.explained >= EXPLAINED else None
-    if noun and best.explained - second.explained < NOUN_MARGIN:
-        noun = None
-        ambiguous.add("noun")
-    distances = np.sqrt(((PALETTE_LAB - to_lab(own_colour)) ** 2).sum(axis=-1))
-    order = np.argsort(distances)
-    nearest = int(order[0])
-    colour: str | None = None
-    if nearest + 1 != DETAIL and distances[nearest] < COLOUR_REACH:
-        colour = PALETTE[nearest]
-        if distances[order[1]] - distances[nearest] < COLOUR_MARGIN:
-            colour = None
-            ambiguous.add("colour")
-    size = _size(best.radius)
-    if size is None:
-        ambiguous.add("size")
-    return Found(
-        noun=noun,
-        colour=colour,
-        size=size,
-        x=best.x,
-        y=best.y,
-        radius=best.radius,
-        mask=cover >= 0.5,
-        cover=cover,
-        confidence=float(np.clip(best.explained, 0, 1)),
+    for part in ("place", "light", "style"):
+        words[part], doubtful = _word(getattr(evidence, part), CLASSES[part])
+        if doubtful:
+            ambiguous.add(part)
+    return Reading(
+        place=words["place"],
+        light=words["light"],
+        style=words["style"],
+        objects=objects,
+        notes=tuple(_notes(words, ambiguous, objects, specks)),
         ambiguous=frozenset(ambiguous),
-        runner_up=second.noun,
+        confidence={part: float(getattr(evidence, part).max()) for part in ("place", "light", "style")},
     )
 
 
-def _size(radius: float) -> str | None:
-    """The size word of a radius in pixels; None close to the border between two of them."""
-    names = list(SIZES)
-    borders = [(SIZES[a][1] + SIZES[b][0]) / 2 for a, b in pairwise(names)]
+def size_of(radius: float, number: int) -> str | None:
+    """The size word of a radius in pixels among `number` things; None close to the border between two of them."""
+    sizes = SIZES[min(max(number, 1), max(SIZES))]
+    borders = [(sizes[a][1] + sizes[b][0]) / 2 for a, b in pairwise(sizes)]
     if any(abs(radius - border) < SIZE_MARGIN for border in borders):
         return None
-    return names[sum(radius > border for border in borders)]
+    return list(sizes)[sum(radius > border for border in borders)]
 
 
-def _cover(difference: Floats, own: Floats, other: Floats, mask: Mask, core: Mask, detail: Mask) -> Floats:
-    """Share of each pixel of the window that the region covers: how far it has gone from backdrop to colour.
-
-    `difference`, `own` and `other` are the picture, the thing's colour and its detail's, less the backdrop.
-    """
-
-    def towards(colour: Floats) -> Floats:
-        share = dot(difference, colour) / np.maximum(dot(colour, colour), 1)
-        return np.asarray(np.clip(share, 0, 1), np.float32)
-
-    share = towards(own)
-    share = np.where(_swollen(detail), np.maximum(share, towards(other)), share)
-    near = _swollen(_swollen(_swollen(mask)))
-    inside = core | detail | (mask & ~_swollen(_swollen(~mask)))
-    return np.where(near, np.where(inside, 1, share), 0).astype(np.float32)
+def _word(probabilities: Floats, words: Sequence[str]) -> tuple[str | None, bool]:
+    """The word that is clear enough, or None; and whether that is because of a close runner-up."""
+    second, first = (int(one) for one in np.argsort(probabilities)[-2:])
+    if probabilities[first] - probabilities[second] < MARGIN:
+        return None, True
+    return (words[first] if probabilities[first] >= CLEAR else None), False
 
 
-def _swollen(mask: Mask) -> Mask:
-    """The mask grown by one pixel to all four sides."""
-    grown = mask.copy()
-    grown[1:] |= mask[:-1]
-    grown[:-1] |= mask[1:]
-    grown[:, 1:] |= mask[:, :-1]
-    grown[:, :-1] |= mask[:, 1:]
-    return grown
+def _of_colours(probabilities: Floats, noun: str | None) -> Floats:
+    """Probabilities of paints without the materials that this noun is never made of: a cat is brown, not wooden."""
+    allowed = [noun is None or noun in MADE_OF.get(paint, (noun,)) for paint in CLASSES["paint"]]
+    left = np.where(allowed, probabilities, 0)
+    return np.asarray(left / max(float(left.sum()), 1e-9), np.float32)
 
 
-def _notes(setting: Setting, objects: tuple[Found, ...], specks: int) -> list[str]:
+def _found(clump: Clump, number: int) -> Found:
+    ambiguous = set()
+    order = np.argsort(clump.noun)[::-1]
+    words: dict[str, str | None] = {}
+    for part, name in (("noun", "noun"), ("colour", "paint"), ("pattern", "pattern")):
+        probabilities = getattr(clump, name)
+        known = (*CLASSES["noun"], "") if name == "noun" else CLASSES[name]
+        if part == "colour":
+            probabilities = _of_colours(probabilities, words["noun"])
+        word, doubtful = _word(probabilities, known)
+        words[part] = word or None
+        if doubtful:
+            ambiguous.add(part)
+    size = size_of(clump.radius, number)
+    if size is None:
+        ambiguous.add("size")
+    runner_up = next(int(one) for one in order[1:] if one != UNKNOWN)
+    return Found(
+        noun=words["noun"],
+        colour=words["colour"],
+        pattern=words["pattern"],
+        size=size,
+        x=clump.x,
+        y=clump.y,
+        radius=clump.radius,
+        mask=clump.mask,
+        cover=clump.cover,
+        confidence=float(clump.noun[:UNKNOWN].max()),
+        ambiguous=frozenset(ambiguous),
+        runner_up=CLASSES["noun"][runner_up],
+        parts={name: mask for name, mask in zip(CLASSES["detail"], clump.parts, strict=True) if mask.any()},
+    )
+
+
+def _notes(
+    words: Mapping[str, str | None], ambiguous: set[str], objects: tuple[Found, ...], specks: int
+) -> list[str]:
     notes = []
-    if setting.place is None:
-        notes.append("the place is ambiguous" if setting.ambiguous else "no known place fits")
+    for part, word in words.items():
+        if word is None:
+            notes.append(f"the {part} is ambiguous" if part in ambiguous else f"no known {part} fits")
     for index, found in enumerate(objects, start=1):
         for part in sorted(found.ambiguous):
             notes.append(f"the {part} of thing {index} is ambiguous")

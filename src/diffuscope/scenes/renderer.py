@@ -1,114 +1,91 @@
-"""Draws a scene and says what is where.
-
-Vector outlines are filled at four times the resolution and averaged down, so edges are anti-aliased and every mask
-is the exact share of each pixel that the thing covers. No randomness is used here: a scene is drawn one way.
-"""
+"""Draws a scene and says what is where. No randomness is used here: a scene is drawn one way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
-from diffuscope.scenes.grammar import SIDE, Placed, Scene
+from diffuscope.scenes.backdrops import Backdrop, empty, grid
+from diffuscope.scenes.layout import SIDE, Placed, Scene
+from diffuscope.scenes.raster import Floats, Tile, paint
 from diffuscope.scenes.shapes import SHAPES
-from diffuscope.scenes.vocabulary import BACKDROPS, COLOURS, RGB
+from diffuscope.scenes.styles import STYLES_OF
+from diffuscope.scenes.vocabulary import FORMS, SKY
 
-OVERSAMPLING = 4
+FLOATING: tuple[str, ...] = (*FORMS, *SKY, "bird", "fish", "cloth")
+"""Nouns that cast no shadow on the ground."""
 
-Coverage = NDArray[np.float32]
+GROUNDED: tuple[str, ...] = ("desert", "snow", "meadow", "street", "living room")
+"""Places with a ground to stand on."""
 
 
 @dataclass(frozen=True)
 class Rendered:
     """A drawing and its truth.
 
-    `image` is uint8 sRGB `[y, x, channel]`; `masks` float32 `[thing, y, x]`, the share of each pixel that the thing
-    covers, 0 to 1, details included; `parts` the same for each named detail, as `(thing index, name) -> [y, x]`.
+    `image` is uint8 sRGB `[y, x, channel]`; `masks` float32 `[placed, y, x]`, the share of each pixel in which the
+    thing can be seen, 0 to 1, details included; `parts` the same for each named part of a drawing, details and others,
+    as `(placed, name) -> [y, x]`.
     """
 
     image: NDArray[np.uint8]
-    masks: Coverage
-    parts: dict[tuple[int, str], Coverage]
+    masks: Floats
+    parts: dict[tuple[int, str], Floats]
     scene: Scene
 
 
-@lru_cache(maxsize=1)
-def _grid() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / SIDE
-    return y, x
+def _steps(scene: Scene) -> list[tuple[int, bool | None]]:
+    """What is painted, in order: a thing's number, and of a vessel first what lies behind its contents."""
+    numbers: list[tuple[int, bool | None]] = [(index, None) for index in range(len(scene.things))]
+    if scene.relation != "in" or not scene.things:
+        return numbers
+    last = len(scene.things) - 1
+    if not any(layer.behind for layer in SHAPES[scene.things[last].noun].layers):
+        return numbers
+    return [(last, True), *numbers[:-1], (last, False)]
 
 
-def backdrop(place: str, horizon: float, phase: float) -> NDArray[np.float32]:
-    """The empty place, float32 `[y, x, channel]` in 0 to 255. `horizon` is its height as a share of the picture."""
-    top, bottom, ground = (np.asarray(c, np.float32) if c is not None else None for c in BACKDROPS[place])
-    assert top is not None and bottom is not None
-    y, x = _grid()
-    blend = np.clip(y / np.float32(horizon), 0, 1)[..., None]
-    canvas: NDArray[np.float32] = top + (bottom - top) * blend
-    if ground is None:
-        return canvas
-    # One long wave: a dune, a drift, a hill or a swell. The ramp over one pixel is its anti-aliasing.
-    waves = 2.0 if place == "sea" else 1.0
-    edge = horizon + (0.018 if place == "sea" else 0.035) * np.sin(
-        2 * np.pi * waves * x + phase, dtype=np.float32
-    )
-    front = np.clip((y - edge) * SIDE + 0.5, 0, 1)[..., None].astype(np.float32)
-    filled: NDArray[np.float32] = canvas + (ground - canvas) * front
-    return filled
+def _shadows(scene: Scene, backdrop: Backdrop) -> Backdrop:
+    """The place with a soft shadow under everything that stands on its ground."""
+    if scene.place not in GROUNDED:
+        return backdrop
+    y, x = grid()
+    dark = np.zeros((SIDE, SIDE), np.float32)
+    for thing in scene.things:
+        foot = (thing.y + thing.height) / SIDE
+        if thing.noun in FLOATING or foot < scene.horizon + 0.02:
+            continue
+        across, down = thing.width * 1.05 / SIDE, max(0.16 * thing.width, 3.0) / SIDE
+        far = ((x - thing.x / SIDE) / across) ** 2 + ((y - foot) / down) ** 2
+        dark = np.maximum(dark, np.clip(1.3 * (1 - far), 0, 1))
+    return Backdrop(backdrop.colour * (1 - 0.22 * dark)[..., None], backdrop.lines, backdrop.sky)
 
 
-def _fill(
-    points: NDArray[np.float64], thing: Placed, tile: Image.Image, left: int, top: int, value: int
-) -> None:
-    scaled = (points * thing.radius + (thing.x - left, thing.y - top)) * OVERSAMPLING
-    # Pillow fills the pixels whose centres (plus the outline) fall inside: shift so that a centre is at .5.
-    ImageDraw.Draw(tile).polygon([(float(x) - 0.5, float(y) - 0.5) for x, y in scaled], fill=value)
+def backdrop(scene: Scene) -> Floats:
+    """The picture of `scene` without its things (and their shadows), float32 sRGB 0 to 255 `[y, x, channel]`."""
+    style = STYLES_OF[scene.style](scene)
+    return style.finish(style.ground(empty(scene)))
 
 
 def render(scene: Scene) -> Rendered:
     """Draw `scene`. See `Rendered` for axes and units."""
-    canvas = backdrop(scene.place, scene.horizon, scene.phase)
+    style = STYLES_OF[scene.style](scene)
+    canvas = style.ground(_shadows(scene, empty(scene)))
     masks = np.zeros((len(scene.things), SIDE, SIDE), np.float32)
-    parts: dict[tuple[int, str], Coverage] = {}
-    for index, thing in enumerate(scene.things):
-        reach = thing.radius * 1.12
-        left, top = max(int(thing.x - reach), 0), max(int(thing.y - reach), 0)
-        right, bottom = min(int(thing.x + reach) + 2, SIDE), min(int(thing.y + reach) + 2, SIDE)
-        size = ((right - left) * OVERSAMPLING, (bottom - top) * OVERSAMPLING)
-        window = (slice(top, bottom), slice(left, right))
-        body = Image.new("L", size)
-        details: list[tuple[str, RGB, Image.Image]] = []
-        for layer in SHAPES[thing.noun]:
-            if layer.kind == "detail":
-                tile = Image.new("L", size)
-                _fill(layer.outline, thing, tile, left, top, 255)
-                assert layer.colour is not None
-                details.append((layer.name, layer.colour, tile))
-            else:
-                _fill(layer.outline, thing, body, left, top, 255 if layer.kind == "body" else 0)
-        cover = _reduce(body)
-        canvas[window] = _over(canvas[window], cover, COLOURS[thing.colour])
-        # Where bodies are drawn over a detail (a trunk under branches) only what stays visible belongs to it.
-        for name, colour, tile in details:
-            part = _reduce(tile)
-            if name == "trunk":
-                part = np.minimum(part, 1 - cover)
-            canvas[window] = _over(canvas[window], part, colour)
-            whole = np.zeros((SIDE, SIDE), np.float32)
-            whole[window] = part
-            parts[index, name] = whole
-            cover = np.maximum(cover, np.minimum(cover + part, 1))
-        masks[index][window] = cover
-    return Rendered(np.clip(canvas + 0.5, 0, 255).astype(np.uint8), masks, parts, scene)
-
-
-def _reduce(tile: Image.Image) -> Coverage:
-    return np.asarray(tile.reduce(OVERSAMPLING), np.float32) / np.float32(255)
-
-
-def _over(under: NDArray[np.float32], cover: Coverage, colour: RGB) -> NDArray[np.float32]:
-    return under + (np.asarray(colour, np.float32) - under) * cover[..., None]
+    parts: dict[tuple[int, str], Floats] = {}
+    for index, behind in _steps(scene):
+        thing: Placed = scene.things[index]
+        tile: Tile = paint(thing, behind)
+        style.put(canvas, tile, thing)
+        free = 1 - tile.cover
+        masks[(slice(None), *tile.window)] *= free
+        for field in parts.values():
+            field[tile.window] *= free
+        masks[(index, *tile.window)] += tile.cover
+        for name, cover in tile.parts.items():
+            field = parts.setdefault((index, name), np.zeros((SIDE, SIDE), np.float32))
+            field[tile.window] += cover
+    image = np.clip(style.finish(canvas) + np.float32(0.5), 0, 255).astype(np.uint8)
+    return Rendered(image, masks, parts, scene)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -102,11 +103,12 @@ def _placement(axis: str) -> Any:
             return []
         reading = scenes.read(drawn.image)
         # Without the relation: things are not to be matched so that they stand as was said.
-        first, second = scenes.score(reading, replace(description, relation=None)).matched
-        if first is None or second is None:
+        score = scenes.score(reading, replace(description, relation=None))
+        first, second = (score.shown(reading, at) for at in (0, 1))
+        if not first or not second:
             return []
-        a, b = reading.objects[first], reading.objects[second]
-        return [Value(float(a.x - b.x if axis == "x" else a.y - b.y))]
+        a, b = (fmean(getattr(each, axis) for each in group) for group in (first, second))
+        return [Value(a - b)]
 
     return compute
 
@@ -174,11 +176,11 @@ def first_thing(drawn: Drawn) -> tuple[Mask, Mask] | None:
     if description is None:
         return None
     reading = scenes.read(drawn.image)
-    at = scenes.score(reading, description).matched[0]
-    if at is None or reading.objects[at].noun != description.things[0].noun:
+    found = scenes.score(reading, description).shown(reading, 0)
+    if not found or any(each.noun != description.things[0].noun for each in found):
         return None
-    everything = np.any([found.mask for found in reading.objects], axis=0)
-    own = reading.objects[at].mask
+    everything = np.any([each.mask for each in reading.objects], axis=0)
+    own = np.any([each.mask for each in found], axis=0)
     return (own, everything) if own.any() else None
 
 

@@ -4,11 +4,12 @@ A triple counts when the judge finds its unedited picture right in every part. T
 again:
 
     hit      the target attribute is on the named object: the thing that stands where the object stood is the same in
-             its other named part (noun, or colour where the noun changes) and has the target. Of a place: it is read
-    kept     every other object is seen with the same noun, colour and size, and has moved by less than half of its
-             radius; there are as many things as before; the place is read as before; and the background, outside all
-             objects, has changed by less than is noticed (mean delta-E below 2.3). Where the place is steered, its
-             two conditions fall away
+             its other named part (noun, or colour where the noun changes) and has the target. Of a place, a light or a
+             style: it is read
+    kept     every other object is seen with the same noun, colour, pattern and size, and has moved by less than half
+             of its radius; there are as many things as before; place, light and style are read as before; and the
+             background, outside all objects, has changed by less than is noticed (mean delta-E below 2.3). Where one
+             of those three is steered, it and the background may change
     success  both
 """
 
@@ -27,15 +28,31 @@ from diffuscope.analysis.comparing import delta_e
 from diffuscope.edits import Edit, PatchChoice, Reprompt, Steer, control
 from diffuscope.errors import InputError
 from diffuscope.scenes import Description, Found, Reading, read, score, wilson
-from diffuscope.scenes.vocabulary import COLOURS, NOUNS, PLACES, SIZE_WORDS, SIZES
+from diffuscope.scenes.scoring import agrees, asked_for
+from diffuscope.scenes.vocabulary import (
+    COLOURS,
+    LIGHTS,
+    NOUNS,
+    PATTERNED,
+    PATTERNS,
+    PLACES,
+    SIZE_WORDS,
+    SIZES,
+    STYLES,
+)
 
-Kind = Literal["colour", "size", "noun", "place", "light"]
-KINDS: tuple[Kind, ...] = ("colour", "size", "noun", "place", "light")
-"""What is changed. ``light`` is a place by day into night, the drawn world's only word of light. It has no words for
-patterns and styles."""
+Kind = Literal["colour", "size", "pattern", "noun", "place", "light", "style"]
+KINDS: tuple[Kind, ...] = ("colour", "size", "pattern", "noun", "place", "light", "style")
+"""What is changed: of a thing, or (the last three) of the whole picture."""
+
+WORDS: dict[str, dict[str, str]] = {
+    "place": PLACES,
+    "light": LIGHTS,
+    "style": {name: words for name, (words, _) in STYLES.items()},
+}
+"""Of each part of the whole picture, its words and how a caption says them."""
 
 Rows = Literal["noun", "phrase", "all", "tokens", "guidance", "context"]
-NIGHT = "night"
 NOTICED = 2.3
 REACH = 6
 """Pixels around an object that belong to its edge, not to the background."""
@@ -47,7 +64,7 @@ class Triple:
 
     Attributes:
         description: what the prompt says.
-        kind: what is changed; `thing`: of which thing, its index, None of the place; `target`: into what.
+        kind: what is changed; `thing`: of which thing, its index, None of the whole picture; `target`: into what.
         seed: of the first noise.
     """
 
@@ -66,9 +83,9 @@ class Triple:
     def goal(self) -> Description:
         """What the prompt would say after the change."""
         if self.thing is None:
-            return replace(self.description, place=self.target)
+            return replace(self.description, **{str(self.kind): self.target})  # type: ignore[arg-type]
         things = list(self.description.things)
-        things[self.thing] = replace(things[self.thing], **{self.kind: self.target})
+        things[self.thing] = replace(things[self.thing], **{str(self.kind): self.target})  # type: ignore[arg-type]
         return replace(self.description, things=tuple(things))
 
 
@@ -118,7 +135,8 @@ def edit_of(triple: Triple, way: Way, where: NDArray[np.bool_] | None = None) ->
     if way.local and where is None:
         raise InputError("steering where the thing is needs its place on the picture")
     if triple.thing is None:
-        old, new = PLACES[triple.description.place or ""], PLACES[triple.target]
+        words = WORDS[triple.kind]
+        old, new = words[getattr(triple.description, triple.kind)], words[triple.target]
         nouns = {"noun": (old.split()[-1], new.split()[-1]), "phrase": (old, new)}
     else:
         old, new = (
@@ -150,13 +168,17 @@ def place_of(triple: Triple, baseline: Reading) -> NDArray[np.bool_]:
     changes, a disc that a big thing fits in; of a place, all that no thing is near."""
     if triple.thing is None:
         return ~_swollen(baseline.objects, (scenes.SIDE, scenes.SIDE))
-    at = score(baseline, triple.description).matched[triple.thing]
-    assert at is not None  # the baseline was accepted
-    thing = baseline.objects[at]
+    # The baseline was accepted, and what is changed is one thing.
+    (thing,) = score(baseline, triple.description).shown(baseline, triple.thing)
     if triple.kind != "size":
         return _swollen([thing], (scenes.SIDE, scenes.SIDE))
     y, x = np.mgrid[: scenes.SIDE, : scenes.SIDE] + 0.5
-    return np.asarray((x - thing.x) ** 2 + (y - thing.y) ** 2 < (SIZES["big"][1] + REACH) ** 2)
+    return np.asarray((x - thing.x) ** 2 + (y - thing.y) ** 2 < (_widest(triple.description) + REACH) ** 2)
+
+
+def _widest(description: Description) -> float:
+    """Radius in pixels of the largest thing that is called big among so many."""
+    return SIZES[min(asked_for(description), max(SIZES))]["big"][1]
 
 
 def check_kinds(kinds: Sequence[str]) -> None:
@@ -168,49 +190,41 @@ def check_kinds(kinds: Sequence[str]) -> None:
 def triples_of(description: Description, seed: int, kinds: Sequence[Kind] = KINDS) -> list[Triple]:
     """One triple of each kind that a description has something for; target and thing drawn by the seed.
 
-    A target is never the colour, noun or place that the scene already has.
+    A target is never what the scene already has. Nouns in the plural are left as they are: of two things nobody could
+    say which was changed.
 
     Raises:
         InputError: a kind that there is not.
     """
     check_kinds(kinds)
-    random = np.random.default_rng([seed, len(description.key()), sum(description.key().encode())])
-    things, place = description.things, description.place
+    said = description.caption()
+    random = np.random.default_rng([seed, len(said), sum(said.encode())])
+    things = description.things
+    single = [at for at, thing in enumerate(things) if not thing.plural]
     found: list[Triple] = []
 
     def one(among: Sequence[Any]) -> Any:
         return among[int(random.integers(len(among)))]
 
-    coloured = [at for at, thing in enumerate(things) if thing.colour]
-    sized = [at for at, thing in enumerate(things) if thing.size]
     for kind in kinds:
-        if kind == "colour" and coloured:
-            taken = {thing.colour for thing in things}
-            found.append(
-                Triple(description, kind, one(coloured), one([c for c in COLOURS if c not in taken]), seed)
-            )
-        elif kind == "size" and sized:
-            at = one(sized)
-            found.append(
-                Triple(description, kind, at, next(s for s in SIZE_WORDS if s != things[at].size), seed)
-            )
-        elif kind == "noun":
-            taken = {thing.noun for thing in things}
-            found.append(
-                Triple(
-                    description,
-                    kind,
-                    one(range(len(things))),
-                    one([n for n in NOUNS if n not in taken]),
-                    seed,
-                )
-            )
-        elif kind == "place" and place:
-            found.append(
-                Triple(description, kind, None, one([p for p in PLACES if p not in (place, NIGHT)]), seed)
-            )
-        elif kind == "light" and place and place != NIGHT:
-            found.append(Triple(description, kind, None, NIGHT, seed))
+        if kind in WORDS:
+            now = getattr(description, kind)
+            if now is not None:
+                found.append(Triple(description, kind, None, one([w for w in WORDS[kind] if w != now]), seed))
+            continue
+        able = [at for at in single if getattr(things[at], kind)]
+        if not able:
+            continue
+        at = one(able)
+        taken = {getattr(thing, kind) for thing in things}
+        choices = {"colour": COLOURS, "size": SIZE_WORDS, "pattern": PATTERNS, "noun": NOUNS}[kind]
+        if kind in ("size", "pattern"):
+            taken = {getattr(things[at], kind)}
+        elif kind == "noun" and things[at].pattern:
+            choices = PATTERNED
+        found.append(
+            Triple(description, kind, at, one([each for each in choices if each not in taken]), seed)
+        )
     return found
 
 
@@ -220,7 +234,8 @@ class Outcome:
 
     Attributes:
         hit, kept: see the module.
-        objects, place: those parts of `kept`; `background`: mean delta-E of it, NaN where the place is steered.
+        objects: that part of `kept`; `place`: place, light and style, but for what is steered; `background`: mean
+            delta-E of it, NaN where the whole picture is steered.
         change: mean delta-E of the whole picture.
     """
 
@@ -250,27 +265,24 @@ def accepted(image: Image.Image, description: Description) -> Reading | None:
 def judged(triple: Triple, before: Image.Image, after: Image.Image, baseline: Reading) -> Outcome:
     """What the judge says of a steered picture; `baseline` is `accepted` of the unedited one."""
     reading = read(after)
-    matched = score(baseline, triple.description).matched
-    stood = [baseline.objects[at] if at is not None else None for at in matched]
-    hit = reading.place == triple.target if triple.thing is None else False
-    objects = len(reading.objects) == len(baseline.objects)
-    for index, (thing, old) in enumerate(zip(triple.description.things, stood, strict=True)):
-        assert old is not None  # the baseline was accepted
-        new = _standing(old, reading.objects)
-        if index == triple.thing:
-            goal = triple.goal.things[index]
-            same = new is not None and (
-                new.colour == old.colour if triple.kind == "noun" else new.noun == thing.noun
-            )
-            hit = same and new is not None and getattr(new, triple.kind) == getattr(goal, triple.kind)
-        else:
-            objects = objects and new is not None and _same(old, new)
+    told = score(baseline, triple.description)
+    hit = triple.thing is None and getattr(reading, triple.kind) == triple.target
+    objects, number = len(reading.objects) == len(baseline.objects), asked_for(triple.description)
+    for index, thing in enumerate(triple.description.things):
+        for old in told.shown(baseline, index):
+            new = _standing(old, reading.objects)
+            if index != triple.thing:
+                objects = objects and new is not None and _same(old, new)
+            elif new is not None:
+                same = new.colour == old.colour if triple.kind == "noun" else new.noun == thing.noun
+                hit = same and agrees(new, triple.goal.things[index], triple.kind, number)
     change = delta_e(before, after)
+    around = [name for name in WORDS if name != triple.kind]
+    place = all(getattr(reading, name) == getattr(baseline, name) for name in around)
     if triple.thing is None:
-        return Outcome(hit, objects, objects, True, float("nan"), float(change.mean()))
+        return Outcome(hit, objects and place, objects, place, float("nan"), float(change.mean()))
     outside = ~_swollen([*baseline.objects, *reading.objects], change.shape)
     background = float(change[outside].mean()) if outside.any() else 0.0
-    place = reading.place == baseline.place
     return Outcome(
         hit, objects and place and background < NOTICED, objects, place, background, float(change.mean())
     )
@@ -289,7 +301,7 @@ def _standing(old: Found, things: Iterable[Found]) -> Found | None:
 def _same(old: Found, new: Found) -> bool:
     moved = float(np.hypot(old.x - new.x, old.y - new.y))
     # What was doubtful before cannot be seen to have stayed.
-    parts = [name for name in ("noun", "colour", "size") if getattr(old, name) is not None]
+    parts = [name for name in ("noun", "colour", "pattern", "size") if getattr(old, name) is not None]
     return moved < old.radius / 2 and all(getattr(old, name) == getattr(new, name) for name in parts)
 
 

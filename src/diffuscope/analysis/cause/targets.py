@@ -12,7 +12,7 @@ from PIL import Image
 from diffuscope import scenes
 from diffuscope.analysis.comparing import PERCENTILE
 from diffuscope.errors import SizeError
-from diffuscope.scenes.vocabulary import PLACES
+from diffuscope.scenes.vocabulary import PLACES, PLURALS
 
 Mask = NDArray[np.bool_]
 How = Literal["judge", "given", "change"]
@@ -44,21 +44,25 @@ def named_in_scene(image: Image.Image, prompt: str, words: str) -> Mask | None:
     fitting = [
         at
         for at, thing in enumerate(description.things)
-        if asked & {thing.noun, thing.colour, thing.size}
-        and asked <= {thing.noun, thing.colour, thing.size, "a", "an", "the"}
+        if asked & _words(thing) and asked <= {*_words(thing), "a", "an", "the"}
     ]
     if fitting:
-        matched = scenes.score(reading, description).matched
-        found = [matched[at] for at in fitting]
+        score = scenes.score(reading, description)
+        found = [score.shown(reading, at) for at in fitting]
         empty = np.zeros((scenes.SIDE, scenes.SIDE), bool)
-        if any(at is None for at in found):
+        if not all(found):
             return empty
-        masks = [empty, *(reading.objects[at].mask for at in found if at is not None)]
-        return np.asarray(np.logical_or.reduce(masks))
+        return np.asarray(np.logical_or.reduce([empty, *(each.mask for group in found for each in group)]))
     if description.place is not None and asked & set(PLACES[description.place].split()):
         things = [each.mask for each in reading.objects]
         return np.asarray(~np.logical_or.reduce([np.zeros((scenes.SIDE, scenes.SIDE), bool), *things]))
     return None
+
+
+def _words(thing: scenes.Thing) -> set[str]:
+    """Words of a caption that name a thing."""
+    noun = PLURALS[thing.noun] if thing.plural else thing.noun
+    return {word for word in (noun, thing.colour, thing.size, thing.pattern) if word}
 
 
 def where_changed(change: NDArray[np.floating]) -> Mask:

@@ -3,7 +3,7 @@ user."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,18 @@ from PIL import Image
 from diffuscope import scenes
 from diffuscope.errors import NotKeptError, SelectionError
 from diffuscope.maps.cache import RunCache
-from diffuscope.scenes.vocabulary import COLOURS, NOUNS, PLACES, SIZE_WORDS
+from diffuscope.scenes.scoring import agrees, asked_for
+from diffuscope.scenes.vocabulary import (
+    LIGHTS,
+    NOUNS,
+    PAINTS,
+    PATTERNS,
+    PLACES,
+    PLURALS,
+    RELATIONS,
+    SIZE_WORDS,
+    STYLES,
+)
 
 if TYPE_CHECKING:
     from diffuscope.maps.words import Term
@@ -26,7 +37,6 @@ surer it is, NaN where the judge has no answer to such a word. A detector's or C
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-RELATIONS = frozenset({"left", "right", "above", "below"})
 
 
 def name_of(judge: Judge) -> str:
@@ -59,10 +69,10 @@ def judged(run: Run, judge: Judge, labels: Sequence[str]) -> Floats | None:
 class DrawnWorld:
     """What the judge of the drawn world says of a run of the shipped model: true masks, and when each word came true.
 
-    A noun is there when the judge names it, a colour or size when it sees it on the thing that the prompt gives it
-    to, whatever it takes that thing for; a place when it names it; *left*, *right*, *above* and *below* when the two
-    things stand so. It has no answer to other words. All answers are yes or no (1 or 0), so that no kind of word has
-    a stricter threshold than another.
+    A noun is there when the judge names it (twice, for a plural), a colour, material, pattern or size when it sees it
+    on the thing that the prompt gives it to, whatever it takes that thing for; a place, light or style when it names
+    it; words of a relation when the things stand so. It has no answer to other words. All answers are yes or no
+    (1 or 0), so that no kind of word has a stricter threshold than another.
 
     Attributes:
         run: the run.
@@ -74,7 +84,7 @@ class DrawnWorld:
     def __init__(self, run: Run, description: scenes.Description) -> None:
         self.run = run
         self.description = description
-        self._meanings = _meanings(run)
+        self._meanings = _meanings(run, description)
 
     @classmethod
     def of(cls, run: Run) -> DrawnWorld | None:
@@ -102,13 +112,13 @@ class DrawnWorld:
         return self._is_true(self._meanings[label], self._final)
 
     def mask(self, term: Term) -> Mask | None:
-        """True pixels ``[y, x]`` of what a word or phrase names, in the finished picture: a thing for its noun,
-        colour and size, what no thing covers for a place. None where the judge does not find it, or the word names
-        nothing."""
+        """True pixels ``[y, x]`` of what a word or phrase names, in the finished picture: a thing (two, for a plural)
+        for its noun and attributes, what no thing covers for a place. None where the judge does not find it, or the
+        word names nothing that has pixels of its own."""
         about = self._about(term)
         if about is None or self._final is None:
             return None
-        reading, matched = self._final, self._matched(self._final)
+        reading = self._final
         if about == "place":
             if reading.place != self.description.place:
                 return None
@@ -118,10 +128,10 @@ class DrawnWorld:
             return ~covered
         if not isinstance(about, int):
             return None
-        at = matched[about]
-        if at is None or reading.objects[at].noun != self.description.things[about].noun:
+        named = self._score(reading).shown(reading, about)
+        if not named or any(each.noun != self.description.things[about].noun for each in named):
             return None
-        mask = reading.objects[at].mask
+        mask = np.asarray(np.logical_or.reduce([each.mask for each in named]))
         return mask if mask.any() else None
 
     def scores(self, term: Term) -> Floats | None:
@@ -163,17 +173,17 @@ class DrawnWorld:
 
     def _is_true(self, meaning: tuple[str, int | str], reading: scenes.Reading) -> bool:
         part, about = meaning
-        if part == "place":
-            return reading.place == self.description.place
+        if part in WHOLE:
+            return bool(getattr(reading, part) == getattr(self.description, part))
         if part == "relation":
-            return scenes.score(reading, self.description).relation is True
+            return self._score(reading).relation is True
         assert isinstance(about, int)
-        at = self._matched(reading)[about]
-        found = None if at is None else reading.objects[at]
-        return found is not None and getattr(found, part) == getattr(self.description.things[about], part)
+        found, thing = self._score(reading).shown(reading, about), self.description.things[about]
+        number = asked_for(self.description)
+        return bool(found) and all(agrees(each, thing, part, number) for each in found)
 
-    def _matched(self, reading: scenes.Reading) -> tuple[int | None, ...]:
-        return scenes.score(reading, self.description).matched
+    def _score(self, reading: scenes.Reading) -> scenes.Score:
+        return scenes.score(reading, self.description)
 
 
 @lru_cache(maxsize=64)
@@ -182,21 +192,46 @@ def _read(pixels: bytes, size: tuple[int, int]) -> scenes.Reading:
     return scenes.read(Image.frombytes("RGB", size, pixels))
 
 
-def _meanings(run: Run) -> dict[str, tuple[str, int | str]]:
+WHOLE: dict[str, Mapping[str, tuple[str, ...]]] = {
+    "place": {name: (words,) for name, words in PLACES.items()},
+    "light": {name: (words,) for name, words in LIGHTS.items()},
+    "style": STYLES,
+}
+"""Parts that are said of a whole picture: word of the vocabulary to the phrasings of it."""
+
+LITTLE = frozenset({"in", "on", "at", "a", "the", "as", "of"})
+"""Words of those phrasings that do not name the part."""
+
+
+def _meanings(run: Run, description: scenes.Description) -> dict[str, tuple[str, int | str]]:
     """Label of each word that the judge can answer to: the part of speech, and whose it is (a thing's number)."""
     out: dict[str, tuple[str, int | str]] = {}
+    nouns = {*NOUNS, *PLURALS.values()}
+    whole = {
+        word: part
+        for part, names in WHOLE.items()
+        for phrasing in names.get(getattr(description, part) or "", ())
+        for word in phrasing.split()
+        if word not in LITTLE
+    }
+    standing = {
+        word for phrasing in RELATIONS.get(description.relation or "", ()) for word in phrasing.split()
+    }
     thing = 0
     for word in sorted(run.words, key=lambda word: word.start):
         text = word.text.casefold()
-        if text in NOUNS:
+        if text in nouns and thing < len(description.things):
             out[word.label] = ("noun", thing)
             thing += 1
-        elif text in COLOURS:
+        elif text in PAINTS:
             out[word.label] = ("colour", thing)
+        elif text in PATTERNS:
+            out[word.label] = ("pattern", thing)
         elif text in SIZE_WORDS:
             out[word.label] = ("size", thing)
-        elif text in PLACES:
-            out[word.label] = ("place", "place")
-        elif text in RELATIONS:
+        elif text in whole:
+            out[word.label] = (whole[text], whole[text])
+        # "on" and "in" are also said of places; between things they are the relation.
+        elif text in standing - {"and", "to", "of"} and 0 < thing < len(description.things):
             out[word.label] = ("relation", "relation")
     return out

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,20 +57,6 @@ class Ready:
     reading: Reading | None
 
 
-@dataclass
-class Collected:
-    """Triples of some prompts.
-
-    Attributes:
-        ready: in the order of prompts and seeds.
-        drawn, refused: unedited pictures drawn, and those of them that the judge found wrong in some part.
-    """
-
-    ready: list[Ready] = field(default_factory=list)
-    drawn: int = 0
-    refused: int = 0
-
-
 def collect(
     lens: Lens,
     prompts: Sequence[int],
@@ -83,8 +69,9 @@ def collect(
     rows: Rows | None = None,
     done: Callable[[Triple], bool] | None = None,
     on_picture: OnPicture | None = None,
-) -> Collected:
-    """Draw unedited pictures and make triples of those that the judge accepts.
+) -> list[Ready]:
+    """Draw unedited pictures in which there is something to change, and make triples of those that the judge accepts,
+    in the order of prompts and seeds.
 
     Args:
         lens: the scenes model.
@@ -108,11 +95,9 @@ def collect(
     every = standard_prompts(max(prompts) + 1, places=True)
     pairs = [(every[index].description, seed) for seed in seeds for index in prompts]
     ready: dict[int, list[Ready]] = {}
-    drawn = refused = 0
     waiting: list[int] = []
 
     def draw() -> None:
-        nonlocal refused
         some = [pairs[at] for at in waiting]
         images = (
             draw_many(lens, [(each.caption(), seed) for each, seed in some], settings or {}) if some else []
@@ -121,7 +106,6 @@ def collect(
             reading = accepted(image, description)
             if rows.picture(description.caption(), seed) is None:
                 rows.add_unedited(description.caption(), seed, reading is not None)
-            refused += reading is None
             if reading is not None:
                 ready[at] = [Ready(each, image, reading) for each in triples_of(description, seed, kinds)]
         if some and on_picture is not None:
@@ -132,12 +116,13 @@ def collect(
         return most is not None and sum(map(len, ready.values())) >= most
 
     for at, (description, seed) in enumerate(pairs):
-        drawn += 1
+        triples = triples_of(description, seed, kinds)
+        if not triples:
+            continue
         known = rows.picture(description.caption(), seed)
-        triples = triples_of(description, seed, kinds) if known and done is not None else []
         if known is False:
-            refused += 1
-        elif triples and done is not None and all(done(each) for each in triples):
+            continue
+        if known and done is not None and all(done(each) for each in triples):
             ready[at] = [Ready(each, None, None) for each in triples]
         else:
             waiting.append(at)
@@ -146,7 +131,7 @@ def collect(
         if enough():
             break
     draw()
-    return Collected([each for at in sorted(ready) for each in ready[at]][:most], drawn, refused)
+    return [each for at in sorted(ready) for each in ready[at]][:most]
 
 
 def steered(
@@ -326,11 +311,11 @@ def evaluate(
     groups = [group for local in (False, True) if (group := [way for way in options if way.local == local])]
     chosen: dict[bool, dict[Kind, Way]] = {False: {}, True: {}}
     # A prompt chooses or measures, never both; places in the list stay the same however many are asked for.
-    tuning = Collected()
+    tuning: list[Ready] = []
     if any(len(group) > 1 for group in groups):
         tuning = collect(lens, range(0, PROMPTS, 2), SEEDS, kinds=kinds, most=choosing, **told)
     for kind in kinds:
-        mine = [each for each in tuning.ready if each.triple.kind == kind]
+        mine = [each for each in tuning if each.triple.kind == kind]
         for group in groups:
             outcomes = _halved(lens, mine, group, told) if len(group) > 1 else {group[0]: []}
             most = max(len(each) for each in outcomes.values())
@@ -351,7 +336,7 @@ def evaluate(
     # as many, and no more pictures are held than are worked on.
     for seed, first in itertools.product(SEEDS, range(1, PROMPTS, 2 * BLOCK)):
         block = range(first, min(first + 2 * BLOCK, PROMPTS), 2)
-        part = collect(lens, block, [seed], kinds=kinds, most=left, done=done, **told).ready
+        part = collect(lens, block, [seed], kinds=kinds, most=left, done=done, **told)
         for kind in kinds:
             own = [each for each in part if each.triple.kind == kind]
             for way in asked[kind]:

@@ -75,7 +75,13 @@ def _model(name: str, default: bool) -> shapes.Model:
 
 def _vocabulary() -> list[str]:
     """Every word that captions of the drawn world are made of, as far as its tables say."""
-    words: list[str] = []
-    for table in (vocabulary.NOUNS, vocabulary.COLOURS, vocabulary.SIZE_WORDS, vocabulary.PLACES):
-        words += list(table)
-    return words
+    tables = (
+        vocabulary.NOUNS,
+        vocabulary.PAINTS,
+        vocabulary.PATTERNS,
+        vocabulary.SIZE_WORDS,
+        vocabulary.PLACES,
+        vocabulary.LIGHTS,
+        vocabulary.STYLES,
+    )
+    return [word for table in tables for word in table]

@@ -17,7 +17,7 @@ from diffuscope.datasets.records import mask_tools
 from diffuscope.errors import InputError, RunNotFoundError
 from diffuscope.run import Run
 from diffuscope.scenes import Prompt, read, standard_prompts
-from diffuscope.scenes.grammar import Split
+from diffuscope.scenes.split import Split
 
 if TYPE_CHECKING:
     from diffuscope.engine.lens import Lens
