@@ -13,6 +13,7 @@ from diffuscope.scenes.vocabulary import known_words
 from training import autoencoder, checkpoint, contrastive, data, denoiser, package
 from training.denoiser import importance, scheduler
 from training.loop import Schedule, learning_rate, train
+from training.optimiser import Optimiser
 from training.text import LENGTH, build_tokenizer, tokenise
 
 
@@ -51,6 +52,71 @@ def test_a_stopped_training_goes_on_where_it_stood(tmp_path: Path) -> None:
     assert state["step"] == first and seen == list(range(first))
     run(0.002)
     assert len(seen) > first and seen == list(range(len(seen)))
+
+
+def convolved() -> torch.nn.Module:
+    torch.manual_seed(5)
+    layers = (
+        torch.nn.Conv2d(3, 16, 3),
+        torch.nn.SiLU(),
+        torch.nn.Conv2d(16, 24, 3),
+        torch.nn.GroupNorm(4, 24),
+    )
+    return torch.nn.Sequential(*layers).to(memory_format=torch.channels_last)
+
+
+def learn(model: torch.nn.Module, optimiser: Optimiser, steps: int) -> None:
+    for step in range(steps):
+        torch.manual_seed(step)
+        model(torch.randn(4, 3, 9, 9)).square().mean().backward()
+        optimiser.step(1e-2)
+        optimiser.zero_grad()
+
+
+def test_both_optimisers_move_their_own_and_go_on_from_their_state(tmp_path: Path) -> None:
+    settings = {"rate": 1e-2, "beta2": 0.99, "weight_decay": 0.0, "matrices": True}
+    one, other = convolved(), convolved()
+    before = {name: value.clone() for name, value in one.state_dict().items()}
+    first = Optimiser(one.parameters(), **settings)
+    learn(one, first, 3)
+    after = one.state_dict()
+    assert all(not torch.equal(after[name], before[name]) for name in before)
+    # Muon's steps turn every direction alike: the update of the wide convolution has singular values near one another.
+    # AdamW's has not, nor has the gradient.
+    learn_alone = convolved()
+    learn(learn_alone, Optimiser(learn_alone.parameters(), **settings), 1)
+    update = (learn_alone.state_dict()["2.weight"] - before["2.weight"]).permute(0, 2, 3, 1).reshape(24, -1)
+    values = torch.linalg.svdvals(update)
+    assert values[-1] > 0.5 * values[0]
+    # Through a file, and on: the same as without a stop.
+    checkpoint.save(tmp_path / "state.safetensors", {"model": after, "optimiser": first.state_dict()})
+    kept = checkpoint.load(tmp_path / "state.safetensors")
+    other.load_state_dict(kept["model"])
+    second = Optimiser(other.parameters(), **settings)
+    second.load_state_dict(kept["optimiser"])
+    learn(one, first, 2)
+    learn(other, second, 2)
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_without_matrices_all_is_adamw() -> None:
+    one, other = convolved(), convolved()
+    learn(one, Optimiser(one.parameters(), rate=1e-2, beta2=0.99, weight_decay=0.01, matrices=False), 3)
+    plain = torch.optim.AdamW(other.parameters(), lr=1e-2, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    for step in range(3):
+        torch.manual_seed(step)
+        other(torch.randn(4, 3, 9, 9)).square().mean().backward()
+        plain.step()
+        plain.zero_grad()
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_convolutions_that_lie_otherwise_in_memory_are_refused() -> None:
+    model = convolved().to(memory_format=torch.contiguous_format)
+    with pytest.raises(ValueError, match="channels innermost"):
+        Optimiser(model.parameters(), rate=1e-2, beta2=0.99, weight_decay=0.0, matrices=True)
 
 
 def test_the_learning_rate_warms_holds_and_falls() -> None:

@@ -84,3 +84,9 @@ class Optimiser:
         """Go on from what `state_dict` gave."""
         for part, one in zip(self._parts, state, strict=True):
             part.load_state_dict(one)
+            # The fused step walks through memory as it lies: moments have to lie as their weights do, which a file
+            # does not keep.
+            for parameter, kept in part.state.items():
+                for name, value in kept.items():
+                    if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                        kept[name] = torch.empty_like(parameter).copy_(value)

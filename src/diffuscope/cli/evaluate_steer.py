@@ -34,7 +34,7 @@ def command(
     ] = 60,
     kinds: Annotated[
         str, typer.Option(metavar="LIST", help="What is changed.")
-    ] = "colour,size,noun,place,light",
+    ] = "colour,size,pattern,noun,place,light,style",
     rows: Annotated[
         str | None,
         typer.Option(
