@@ -36,9 +36,9 @@ def steering(table: SteeringTable, rows: Rows, command: str) -> Page:
     page.say(
         f"{total} triples of prompt, change and seed ({', '.join(f'{by[kind, CHOSEN].n} {kind}' for kind in kinds)}), "
         f"{table.steps} steps, [what counts](../cause.md#steering). A triple counts when the judge finds the unedited "
-        f"picture right in every part: {table.refused} of {table.drawn} unedited pictures were left out ([words of the "
-        "drawn world](../scenes.md)). The way of steering was chosen for each kind of change on other prompts, and then "
-        "measured once on these. Shares with Wilson's 95% intervals; triples of one picture are not independent.",
+        f"picture right in every part: {table.refused} of {table.drawn} unedited pictures were left out ([words of "
+        "the drawn world](../scenes.md)). The way of steering was chosen for each kind of change on other prompts, and "
+        "then measured once on these. Shares with Wilson's 95% intervals; triples of one picture are not independent.",
         f"**{wanted} triples are wanted; the evaluation was stopped before.**" if total < wanted else "",
     )
     page.head("Hit, kept, success")
