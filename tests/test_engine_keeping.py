@@ -90,7 +90,7 @@ def test_the_kernels_log_sum_exp_is_kept_and_right(full):
 
 
 def test_without_a_recorded_log_sum_exp_it_is_computed_once(lens, full, tmp_path, monkeypatch):
-    monkeypatch.setattr("diffuscope.engine.capture.session.lse_holds", lambda attended, row: False)
+    monkeypatch.setattr("diffuscope.engine.capture.session.lse_error", lambda attended, row: 1.0)
     run, recorded = record(lens, tmp_path, keep="qk"), full[0]
     site = of_kind(run, "self")[0].name
     with pytest.raises(NotKeptError):

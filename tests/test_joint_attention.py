@@ -20,7 +20,7 @@ from joint_checks import PROMPT, SIZE, T5, Account, failing, observe, softmax  #
 
 from diffuscope.cli.app import main  # noqa: E402
 from diffuscope.engine import Lens  # noqa: E402
-from diffuscope.engine.capture import joint, session, tap, watch  # noqa: E402
+from diffuscope.engine.capture import joint, kept, session, tap, watch  # noqa: E402
 from diffuscope.engine.capture.tap import Attended  # noqa: E402
 from diffuscope.engine.models import flux, stable_diffusion_3  # noqa: E402
 from diffuscope.engine.rerun import rerun  # noqa: E402
@@ -441,6 +441,58 @@ def test_word_maps_under_masks_are_those_of_the_masked_softmax(text_first: bool,
         holds = given.lse is not None
         found = joint.joint_word_map(given, 0, site, 3, lse_holds=holds).numpy()
         assert np.abs(found - expected).max() <= joint_checks.ABSOLUTE
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_at_half_precision_the_kernels_sums_are_enough(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Word maps of whole sequences cost no second pass, and are exact to what is promised of them relatively."""
+    torch.manual_seed(4)
+    given: list[Attended] = []
+    q, k, v = (2 * torch.randn(1, 2, 1003, 64).to(dtype) for _ in range(3))
+
+    class Module(torch.nn.Module):
+        def forward(self) -> torch.Tensor:
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+    module = Module()
+    with session.Patches() as patches:
+        tap.tap(patches, module, "joint:0", lambda _, each: given.append(each), lse=True)
+        module()
+    (seen,) = given
+    assert kept.lse_error(seen, 0) <= kept.LSE_ERROR_HALF
+    whole = (q.double() @ k.double().mT * seen.scale).softmax(dim=-1)
+    expected = whole[0, :, 3:, :3].mean(dim=0).T
+    monkeypatch.delattr(joint, "log_sum_exp")
+    found = joint.joint_word_map(seen, 0, _site(seen, text_first=True), 3, lse_holds=True).double()
+    assert ((found - expected).abs() <= joint_checks.RELATIVE * expected).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_runs_sum_no_row_anew(
+    dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a second pass over the sequence")
+
+    monkeypatch.setattr(joint, "log_sum_exp", refuse)
+    pipe = random_pipeline("sd3", size="tiny").to(dtype)
+    run = Lens(pipe).record(
+        "a red cat", seed=1, steps=1, keep="maps", out=tmp_path / "run", **joint_checks.SIZE
+    )
+    assert 0 < run.word("cat").map().array.max() < 1
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, 0.5])
+def test_a_kernels_wrong_sum_is_not_believed(wrong: float) -> None:
+    seen = _sequence()
+    right = joint.log_sum_exp(seen, 0)[None].float()
+    assert kept.lse_error(replace(seen, lse=right), 0) < kept.LSE_ERROR
+    off = right.clone()
+    off[:, -1, -1] = wrong
+    assert not kept.lse_error(replace(seen, lse=off), 0) <= kept.LSE_ERROR_HALF
+    assert kept.lse_error(seen, 0) == float("inf")
 
 
 def test_a_log_sum_exp_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

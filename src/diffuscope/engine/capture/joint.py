@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from diffuscope.engine.capture.kept import LSE_ERROR, logits
+from diffuscope.engine.capture.kept import HALF, LSE_ERROR, logits
 from diffuscope.engine.capture.tap import Attended
 from diffuscope.errors import UnsupportedAttentionError
 from diffuscope.recording import Site
@@ -95,7 +95,7 @@ def joint_word_map(seen: Attended, row: int, site: Site, tokens: int, *, lse_hol
         row: of the batch.
         site: the joint site; `text_keys` and `image_keys` say where its parts are.
         tokens: how many.
-        lse_holds: whether the kernel's log-sum-exp is good (`kept.lse_holds`); else it is computed.
+        lse_holds: whether the kernel's log-sum-exp is good (`kept.lse_error`); else it is computed.
     """
     assert site.text_keys is not None and site.image_keys is not None
     cells, first = slice(*site.image_keys), site.text_keys[0]
@@ -106,7 +106,7 @@ def joint_word_map(seen: Attended, row: int, site: Site, tokens: int, *, lse_hol
     if not lse_holds or seen.lse is None:
         return _mean(products, log_sum_exp(every, row)).T
     found = _mean(products, seen.lse[row][:, cells])
-    if seen.query.dtype in (torch.float16, torch.bfloat16):
+    if seen.query.dtype in HALF:
         # Rounded as the queries and keys are, a kernel's own precision is enough.
         return found.T
     strong = (found.amax(dim=-1) > SURE).nonzero()[:, 0]

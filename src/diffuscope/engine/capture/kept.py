@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,9 +19,16 @@ ROWS_TRIED = 8
 TOGETHER = 2**18
 """Products of a call up to which word maps are computed together with those of others: 2 MiB in float64."""
 
+HALF = (torch.float16, torch.bfloat16)
+
 LSE_ERROR = 1e-5
-"""Largest error of a kernel's log-sum-exp that is accepted: probabilities from it are then off by that much relatively.
+"""Largest error of a kernel's log-sum-exp that is kept: probabilities from it are then off by that much relatively.
 A float32 near 100 is itself only exact to 4e-6."""
+
+LSE_ERROR_HALF = 1e-4
+"""The same for word maps of joint sites at half precision: what is promised of maps relatively. CPU kernels take faster
+exponentials there and are off by some 5e-5 (3e-5 to 7e-5 for log-sum-exps up to 30); to sum every row anew would cost
+more than the step itself."""
 
 
 @dataclass(frozen=True)
@@ -151,16 +159,20 @@ def rounding(exact: Attended, small: Attended, row: int, *, every_query: bool) -
 
 
 @torch.no_grad()
-def lse_holds(attended: Attended, row: int) -> bool:
-    """Whether the kernel's log-sum-exp is the one of its queries and keys: tried at some rows.
+def lse_error(attended: Attended, row: int) -> float:
+    """How far the kernel's log-sum-exp is from the one of its queries and keys, tried at some rows; infinite where it
+    gives none.
 
     Kernels differ in what they return: base, padding, precision of the sum.
     """
     if attended.lse is None or attended.lse.shape[:-1] != attended.query.shape[:2]:
-        return False
+        return math.inf
     queries = spread(attended)
     exact = logits(attended, row, queries).double().logsumexp(dim=-1)
-    return torch.allclose(attended.lse[row][:, queries].double(), exact, rtol=0.0, atol=LSE_ERROR)
+    given = attended.lse[row][:, queries].double()
+    # Rows that may attend to nothing have -inf on both sides, whose difference is no number.
+    apart = torch.where(given == exact, 0.0, (given - exact).abs())
+    return float(apart.nan_to_num_(math.inf, posinf=math.inf).max())
 
 
 def spread(attended: Attended) -> torch.Tensor:

@@ -19,9 +19,12 @@ from diffuscope.engine.capture.carry import Carrier, SameText, Timetable
 from diffuscope.engine.capture.clean import NoiseLevel, noise_level, predicted_clean
 from diffuscope.engine.capture.joint import grid_of, joint_word_map, unpacked
 from diffuscope.engine.capture.kept import (
+    HALF,
+    LSE_ERROR,
+    LSE_ERROR_HALF,
     Keeping,
     head_gram,
-    lse_holds,
+    lse_error,
     rounded,
     rounding,
     row_mask,
@@ -126,7 +129,7 @@ class Session:
         self._kept_sites: list[AttentionSite] = []
         self._heads: dict[int, list[int] | None] = {}
         self._forms: dict[str, tuple[Any, ...]] = {}
-        self._lse_holds: dict[str, bool] = {}
+        self._lse_errors: dict[str, float] = {}
         self._taken: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
         self._calls = 0
         self._entry = 0
@@ -344,12 +347,18 @@ class Session:
         for kind, tensor in (("q", stored.query), ("k", stored.key), ("v", stored.value)):
             if kind in wanted:
                 kept[f"{kind}/{site.name}"] = _heads(tensor[row], heads)
-        if "k" in wanted and seen.lse is not None and stored is seen and self._holds(site.name, seen, row):
+        if (
+            "k" in wanted
+            and seen.lse is not None
+            and stored is seen
+            and self._lse_error(site.name, seen, row) <= LSE_ERROR
+        ):
             kept[f"lse/{site.name}"] = _heads(seen.lse[row], heads)
 
     def _joint_map(self, site: AttentionSite, seen: Attended, row: int) -> torch.Tensor:
         """Word maps of one joint site."""
-        holds = self._holds(site.name, seen, row)
+        most = LSE_ERROR_HALF if seen.query.dtype in HALF else LSE_ERROR
+        holds = self._lse_error(site.name, seen, row) <= most
         return joint_word_map(seen, row, self._sites[site.name], self.tokens, lse_holds=holds)
 
     def _word_maps(self, rows: Sequence[int]) -> list[dict[str, torch.Tensor]]:
@@ -361,11 +370,11 @@ class Session:
             for picture in range(len(rows))
         ]
 
-    def _holds(self, name: str, seen: Attended, row: int) -> bool:
-        """Whether a site's kernel gives the log-sum-exp of its rows, tried in its first call."""
-        if name not in self._lse_holds:
-            self._lse_holds[name] = lse_holds(seen, row)
-        return self._lse_holds[name]
+    def _lse_error(self, name: str, seen: Attended, row: int) -> float:
+        """How far the log-sum-exp of a site's kernel is off, tried in its first call."""
+        if name not in self._lse_errors:
+            self._lse_errors[name] = lse_error(seen, row)
+        return self._lse_errors[name]
 
     def _latent(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents as `[row, channel, y, x]`, however they go through the model."""
