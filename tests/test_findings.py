@@ -20,12 +20,12 @@ from diffuscope.analysis.timeline.order import Control, Event, Paired
 from diffuscope.errors import InputError
 from diffuscope.findings import FINDINGS, find_finding, write
 from diffuscope.findings.attention_timing import attention_and_picture, ordered, ways, within
-from diffuscope.findings.common import control_said, verdict
 from diffuscope.findings.drawing_order import attribute_and_noun, background_and_foreground, several_things
 from diffuscope.findings.evidence import Evidence, banded, difference_of, mean_of
 from diffuscope.findings.page import LARGEST, Page, interval, number, probability, share, small
 from diffuscope.findings.prepositions import SIDES, placed, prepositions
 from diffuscope.findings.self_attention import PHASES, REGIONS, received_attention, self_attention_regions
+from diffuscope.findings.wording import control_said, verdict
 from diffuscope.studies.plans import shipped
 from diffuscope.studies.units import Unit
 

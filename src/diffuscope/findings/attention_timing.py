@@ -11,7 +11,9 @@ from diffuscope.analysis.timeline.order import FEWEST, Agreement, Event, agreeme
 from diffuscope.errors import InputError, SelectionError
 from diffuscope.figures.timeline_many import Cloud, Estimate, interval_chart, scatter_chart
 from diffuscope.figures.timeline_order import order_of_many
-from diffuscope.findings.common import (
+from diffuscope.findings.evidence import Evidence
+from diffuscope.findings.page import Page, interval, number, share
+from diffuscope.findings.wording import (
     PAIRED_NAMES,
     begin,
     came,
@@ -21,9 +23,7 @@ from diffuscope.findings.common import (
     said_interval,
     survivals,
 )
-from diffuscope.findings.common import verdict as in_words
-from diffuscope.findings.evidence import Evidence
-from diffuscope.findings.page import Page, interval, number, share
+from diffuscope.findings.wording import verdict as in_words
 from diffuscope.studies.statistics import Interval, clustered
 
 KINDS: dict[str, tuple[str, ...]] = {

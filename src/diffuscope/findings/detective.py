@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from diffuscope.errors import InputError
 from diffuscope.figures.cause_rates import Bar, interval_chart
-from diffuscope.findings.common import begin, end, said_interval
 from diffuscope.findings.evidence import Evidence, Unit, difference_of, mean_of
 from diffuscope.findings.page import Page, number
+from diffuscope.findings.wording import begin, end, said_interval
 from diffuscope.studies.statistics import Interval
 
 ATTRIBUTES = ("colour", "noun", "size", "place")

@@ -8,7 +8,9 @@ from diffuscope.analysis.timeline.order import Event, controlled
 from diffuscope.errors import SelectionError
 from diffuscope.figures.timeline_many import Band, band_chart
 from diffuscope.figures.timeline_order import order_of_many
-from diffuscope.findings.common import (
+from diffuscope.findings.evidence import Evidence, banded, difference_of
+from diffuscope.findings.page import Page, share
+from diffuscope.findings.wording import (
     PAIRED_NAMES,
     STEPWISE,
     begin,
@@ -21,8 +23,6 @@ from diffuscope.findings.common import (
     survivals,
     verdict,
 )
-from diffuscope.findings.evidence import Evidence, banded, difference_of
-from diffuscope.findings.page import Page, share
 
 TOLD = (
     "Emergence in the picture is when the judge can *tell* a thing in the clean picture that the model predicts, "

@@ -12,9 +12,9 @@ from diffuscope import scenes
 from diffuscope.errors import InputError
 from diffuscope.figures.canvas import Canvas, ThemeName, theme_of
 from diffuscope.figures.cause_rates import Bar, interval_chart
-from diffuscope.findings.common import begin, end
 from diffuscope.findings.evidence import Evidence, Unit
 from diffuscope.findings.page import Page
+from diffuscope.findings.wording import begin, end
 
 MIDDLE, RANDOM = "other encoded in the middle", "other encoded in random patches"
 EVERYWHERE = "other encoded everywhere"

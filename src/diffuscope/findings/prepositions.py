@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from diffuscope.figures.timeline_many import Estimate, interval_chart
-from diffuscope.findings.common import STEPWISE, begin, end, said_interval
 from diffuscope.findings.evidence import Evidence, Unit, mean_of
 from diffuscope.findings.page import Page, share
+from diffuscope.findings.wording import STEPWISE, begin, end, said_interval
 from diffuscope.studies.statistics import Interval, proportion
 
 GROUPS: dict[str, tuple[str, ...]] = {

@@ -12,9 +12,9 @@ import numpy as np
 from diffuscope.analysis.measures.phases import planned
 from diffuscope.figures.timeline_many import Band, Estimate, band_chart, interval_chart
 from diffuscope.figures.timeline_regions import received_phases, region_phases
-from diffuscope.findings.common import STEPWISE, begin, end, said_interval
 from diffuscope.findings.evidence import Evidence, Unit, banded, difference_of, mean_of
 from diffuscope.findings.page import THEMES, Draw, Page, number, share
+from diffuscope.findings.wording import STEPWISE, begin, end, said_interval
 from diffuscope.studies.attention_measures import PARTS, regions_of
 from diffuscope.studies.statistics import Interval
 

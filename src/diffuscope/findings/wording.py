@@ -1,4 +1,4 @@
-"""What findings have in common: how they open and close, tables of events, verdicts in words."""
+"""How findings are worded: how pages open and close, tables of events, verdicts in words."""
 
 from __future__ import annotations
 
