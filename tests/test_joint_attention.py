@@ -478,9 +478,7 @@ def test_half_precision_runs_sum_no_row_anew(
 
     monkeypatch.setattr(joint, "log_sum_exp", refuse)
     pipe = random_pipeline("sd3", size="tiny").to(dtype)
-    run = Lens(pipe).record(
-        "a red cat", seed=1, steps=1, keep="maps", out=tmp_path / "run", **joint_checks.SIZE
-    )
+    run = Lens(pipe).record("a red cat", seed=1, steps=1, keep="maps", out=tmp_path / "run", **SIZE)
     assert 0 < run.word("cat").map().array.max() < 1
 
 

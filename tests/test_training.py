@@ -14,6 +14,7 @@ from training import autoencoder, checkpoint, contrastive, data, denoiser, packa
 from training.denoiser import importance, scheduler
 from training.loop import Schedule, learning_rate, train
 from training.optimiser import Optimiser
+from training.parts import Parts
 from training.text import LENGTH, build_tokenizer, tokenise
 
 
@@ -217,6 +218,64 @@ def test_the_passes_that_train_the_denoiser_give_every_parameter_its_gradient() 
         if gradient.norm() > 1e-4 * largest:
             alike = torch.nn.functional.cosine_similarity(gradient.double(), fast[name].double(), dim=0)
             assert alike > 0.8, f"{name}: {alike}"
+
+
+def test_parts_of_a_batch_side_by_side_give_the_gradients_of_the_whole() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.GELU(), torch.nn.Linear(16, 3))
+    inputs, weights = torch.randn(7, 6), torch.rand(7)
+
+    def gradients(count: int) -> tuple[float, list[torch.Tensor]]:
+        model.zero_grad()
+        parts = Parts(model, count)
+
+        def share(one: torch.nn.Module, part: int) -> torch.Tensor:
+            mine = slice(part, None, count)
+            return (one(inputs[mine]).square().mean(dim=1) * weights[mine]).sum()
+
+        return parts.gradients(share), [parameter.grad.clone() for parameter in model.parameters()]
+
+    whole, (first, *rest) = gradients(1)
+    for count in (2, 3):
+        total, (split, *others) = gradients(count)
+        assert total == pytest.approx(whole, rel=1e-6)
+        for one, other in zip((first, *rest), (split, *others), strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_parts_go_on_from_one_set_of_weights() -> None:
+    model = torch.nn.Linear(4, 4)
+    parts = Parts(model, 2)
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+        model.load_state_dict({"weight": model.weight * 2, "bias": torch.ones(4)})
+    seen: list[torch.Tensor] = []
+
+    def share(one: torch.nn.Module, part: int) -> torch.Tensor:
+        seen.append(one(torch.ones(4)).detach())
+        return one(torch.ones(4)).sum()
+
+    parts.gradients(share)
+    assert len(seen) == 2 and all(torch.equal(value, torch.full((4,), 17.0)) for value in seen)
+
+
+def test_an_optimiser_shared_among_cores_steps_as_one() -> None:
+    def trained(cores: int) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(
+            torch.nn.Linear(12, 24), torch.nn.GELU(), torch.nn.Linear(24, 16), torch.nn.Linear(16, 12)
+        )
+        optimiser = Optimiser(
+            model.parameters(), rate=0.01, beta2=0.99, weight_decay=0.1, matrices=True, cores=cores
+        )
+        for _ in range(3):
+            model(torch.ones(2, 12)).square().sum().backward()
+            optimiser.step(0.01)
+            optimiser.zero_grad()
+        return [parameter.detach() for parameter in model.parameters()]
+
+    for one, other in zip(trained(1), trained(2), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_the_autoencoder_goes_on_from_given_weights(tmp_path: Path, drawn: tuple[Path, data.Store]) -> None:

@@ -61,10 +61,14 @@ def near_miss(description: Description, rng: np.random.Generator) -> Description
     ways: list[Description] = []
     if thing.colour is not None:
         taken = {one.colour for one in description.things}
-        ways.append(changed(index, replace(thing, colour=other([c for c in COLOURS if c not in taken], None))))
+        ways.append(
+            changed(index, replace(thing, colour=other([c for c in COLOURS if c not in taken], None)))
+        )
     used = {one.noun for one in description.things}
     nouns = list(PLURALS) if thing.plural else list(NOUNS)
-    ways.append(changed(index, replace(thing, noun=other([noun for noun in nouns if noun not in used], None))))
+    ways.append(
+        changed(index, replace(thing, noun=other([noun for noun in nouns if noun not in used], None)))
+    )
     turned = MIRRORED.get(description.relation or "", description.relation)
     if turned != description.relation:
         ways += [replace(description, relation=turned)] * 2
@@ -95,7 +99,9 @@ class Pair(nn.Module):
         self.clip, self.reader = clip, reader
 
 
-def fit(work: Path, minutes: float, seed: int, device: torch.device, reader: text.Reader, scenes: int) -> CLIPModel:
+def fit(
+    work: Path, minutes: float, seed: int, device: torch.device, reader: text.Reader, scenes: int
+) -> CLIPModel:
     """Train the pair on the stored pictures and write it to `work/clip`, with float32 weights."""
     torch.manual_seed(seed)
     tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")

@@ -21,9 +21,10 @@ from training import checkpoint, data
 from training.autoencoder import CHANNELS
 from training.latents import coverage, latents
 from training.loop import Schedule, train
+from training.parts import Parts
 from training.text import tokenise
 
-BATCH = 32
+BATCH = 48
 
 PEAK = 2.5e-3
 """Learning rate. In the first 150 seconds of one core Muon at 1e-3, 3e-3 and 6e-3 with 32 a batch came to a loss of
@@ -193,6 +194,9 @@ def fit(
     painter.unet.set_attn_processor(SinglePrecisionAttention())
     # Convolutions in bfloat16 are faster with channels innermost.
     painter.unet.to(memory_format=torch.channels_last)
+    # A part of the batch on every core of its own; an accelerator takes the batch whole.
+    cores = torch.get_num_threads()
+    parts = Parts(painter.unet, cores if device.type == "cpu" else 1)
     alphas = scheduler().alphas_cumprod.to(device)
     reach = torch.cat([torch.zeros(1), importance(alphas.cpu()).cumsum(0)])
 
@@ -201,25 +205,35 @@ def fit(
         clean = kept[list(indices)].to(device)
         ids = tokenise(tokenizer, list(captions)).to(device)
         noise = torch.randn(clean.shape).to(device)
+        weights = 1 + (own - 1) * covered[list(indices)].to(device)
+        weights /= weights.sum()
         # One draw from each of BATCH equal strata of the importance: the same distribution with less variance.
         strata = (torch.arange(BATCH) + torch.rand(BATCH)) / BATCH
         timesteps = (torch.searchsorted(reach, strata, right=True) - 1).clamp(0, 999).to(device)
         alpha = alphas[timesteps].view(-1, 1, 1, 1)
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
         target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
-        with torch.no_grad():
-            states = painter.text_encoder(ids).last_hidden_state
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            output = painter.unet(noisy, timesteps, states).sample
-        error = (output.float() - target).square().mean(dim=1)
-        weights = 1 + (own - 1) * covered[list(indices)].to(device)
-        return (error * weights).sum() / weights.sum(), {"plain": float(error.detach().mean())}
+        plain = [0.0] * len(parts)
+
+        def share(unet: nn.Module, part: int) -> torch.Tensor:
+            mine = slice(part, None, len(parts))
+            with torch.no_grad():
+                states = painter.text_encoder(ids[mine]).last_hidden_state
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                output = unet(noisy[mine], timesteps[mine], states).sample
+            error = (output.float() - target[mine]).square().mean(dim=1)
+            plain[part] = float(error.detach().sum())
+            return (error * weights[mine]).sum()
+
+        total = parts.gradients(share)
+        return torch.tensor(total), {"plain": sum(plain) / weights.numel()}
 
     probe = Painter(build(), text_encoder).to(device).eval()
     pipe = pipeline(probe, vae, tokenizer)
 
     def look(step: int, weights: dict[str, torch.Tensor]) -> dict[str, float]:
         probe.unet.load_state_dict(weights)
+        torch.set_num_threads(cores)
         rows = []
         for number in range(2):
             generator = torch.Generator("cpu").manual_seed(number)
@@ -229,6 +243,7 @@ def fit(
             rows.append(np.concatenate(list((made.images * 255).round().astype(np.uint8)), axis=1))
         Image.fromarray(np.concatenate(rows)).save(work / f"denoiser-{step:06d}.png")
         print(f"denoiser: step {step}", flush=True)
+        torch.set_num_threads(cores // len(parts))
         return {}
 
     schedule = Schedule(
@@ -236,17 +251,22 @@ def fit(
     )
 
     def learn(until: float) -> dict[str, torch.Tensor]:
-        return train(
-            "denoiser",
-            painter.unet,
-            loss,
-            schedule,
-            work,
-            seed=seed,
-            look=look,
-            look_minutes=10.0,
-            until=until,
-        )
+        torch.set_num_threads(cores // len(parts))
+        try:
+            return train(
+                "denoiser",
+                painter.unet,
+                loss,
+                schedule,
+                work,
+                seed=seed,
+                look=look,
+                look_minutes=12.0,
+                until=until,
+                cores=cores,
+            )
+        finally:
+            torch.set_num_threads(cores)
 
     own = OWN
     learn(1 - EVEN)

@@ -18,6 +18,8 @@ def latents(work: Path, vae: AutoencoderKL, store: data.Store, device: torch.dev
     file = work / "latents.safetensors"
     count = len(store.images)
     channels = vae.config["latent_channels"]
+    # Nearly twice as fast on a CPU.
+    vae.to(memory_format=torch.channels_last)
     done = load_file(file)["latents"] if file.exists() else torch.zeros(0, channels, 16, 16)
     while len(done) < count:
         new = []

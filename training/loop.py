@@ -63,15 +63,17 @@ class Average:
         decay = min(self.decay, (1 + step) / (10 + step))
         current = model.state_dict()
         names = [name for name, value in current.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self.weights[name] for name in names], [current[name] for name in names], 1 - decay)
+        torch._foreach_lerp_(
+            [self.weights[name] for name in names], [current[name] for name in names], 1 - decay
+        )
         for name, value in current.items():
             if not value.is_floating_point():
                 self.weights[name].copy_(value)
 
 
-def _clock(device: torch.device) -> float:
+def _clock(device: torch.device, cores: int) -> float:
     """Seconds that count against a budget."""
-    return time.process_time() / torch.get_num_threads() if device.type == "cpu" else time.perf_counter()
+    return time.process_time() / cores if device.type == "cpu" else time.perf_counter()
 
 
 def train(
@@ -88,24 +90,29 @@ def train(
     look: Callable[[int, dict[str, torch.Tensor]], dict[str, float]] | None = None,
     look_minutes: float = 5.0,
     until: float = 1.0,
+    cores: int | None = None,
 ) -> dict[str, torch.Tensor]:
     """Train `model` until the budget is spent and return the averaged weights.
 
-    `loss(step)` builds the batch of that step and returns the loss and figures to log. `look(step, weights)` is
+    `loss(step)` builds the batch of that step and returns the loss and figures to log; one that has left its gradients in
+    the weights already (`parts`) returns the loss detached. `look(step, weights)` is
     called now and then with the averaged weights, to draw samples and measure. State goes to
     `folder/<name>.safetensors`, figures to `folder/<name>.jsonl`. `until` stops at a share of the budget, for a stage
-    that goes on in another way with the same schedule.
+    that goes on in another way with the same schedule. `cores`: how many work at a time, torch's threads unless given;
+    the optimiser's work is shared among them where torch's threads are fewer.
     """
     state_file = folder / f"{name}.safetensors"
     log_file = folder / f"{name}.jsonl"
     device = next(model.parameters()).device
     trained = list(parameters if parameters is not None else model.parameters())
+    cores = cores or torch.get_num_threads()
     optimiser = Optimiser(
         trained,
         rate=schedule.peak,
         beta2=schedule.beta2,
         weight_decay=schedule.weight_decay,
         matrices=schedule.matrices,
+        cores=max(1, cores // torch.get_num_threads()),
     )
     average = Average(model, schedule.average)
     step, spent = 0, 0.0
@@ -138,12 +145,13 @@ def train(
     counted = 0
     model.train()
     while spent < until * budget:
-        started = _clock(device)
+        started = _clock(device, cores)
         rate = learning_rate(schedule, spent / budget, step)
         # Noise and dropout of a step depend on the step alone, so a resumed run draws what the first would have.
         torch.manual_seed(seed * 1_000_003 + step)
         value, figures = loss(step)
-        value.backward()  # type: ignore[no-untyped-call]
+        if value.requires_grad:
+            value.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(trained, schedule.clip)
         optimiser.step(rate)
         optimiser.zero_grad()
@@ -155,7 +163,7 @@ def train(
         for key, figure in figures.items():
             sums[key] = sums.get(key, 0.0) + figure
         counted += 1
-        spent += _clock(device) - started
+        spent += _clock(device, cores) - started
         if step % log_every == 0:
             log(lr=rate, **{key: total / counted for key, total in sums.items()})
             sums, counted = {}, 0

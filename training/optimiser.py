@@ -8,6 +8,7 @@ as AdamW's (Liu et al. 2025, "Muon is scalable for LLM training", section 2.2) o
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ class Optimiser:
         beta2, weight_decay: AdamW's.
         narrowest: embeddings of pictures, read-outs and other thin layers are AdamW's.
         matrices: False trains everything with AdamW.
+        cores: how many shares Muon's matrices are stepped in, side by side; what comes out is the same.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Optimiser:
         weight_decay: float,
         matrices: bool,
         narrowest: int = 12,
+        cores: int = 1,
     ) -> None:
         parameters = list(parameters)
         self._convolved = [
@@ -53,12 +56,15 @@ class Optimiser:
         self._parts: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(rest, lr=rate, betas=(0.9, beta2), weight_decay=weight_decay, fused=True)
         ]
-        if self._flat:
+        # Work goes with the elements times the narrower side: dealt out from the largest on, shares are nearly equal.
+        dealt = sorted(self._flat, key=lambda flat: flat.numel() * min(flat.shape), reverse=True)
+        for share in range(min(cores, len(dealt))):
             self._parts.append(
                 torch.optim.Muon(
-                    self._flat, lr=rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+                    dealt[share::cores], lr=rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
                 )
             )
+        self._pool = ThreadPoolExecutor(cores) if cores > 1 else None
 
     def step(self, rate: float) -> None:
         """One step at learning rate `rate`."""
@@ -67,7 +73,7 @@ class Optimiser:
         for part in self._parts:
             for group in part.param_groups:
                 group["lr"] = rate
-            part.step()
+        list((self._pool.map if self._pool else map)(lambda part: part.step(), self._parts))
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -153,14 +153,20 @@ class Reading:
         self._nouns = {tokenizer(word).input_ids[1]: noun for word, noun in words.items()}
 
     def loss(
-        self, descriptions: list[Description], ids: torch.Tensor, hidden: torch.Tensor, rng: np.random.Generator
+        self,
+        descriptions: list[Description],
+        ids: torch.Tensor,
+        hidden: torch.Tensor,
+        rng: np.random.Generator,
     ) -> torch.Tensor:
         """`ids` `[caption, LENGTH]` and the encoder's states of them `[caption, LENGTH, width]`."""
         count, device = len(descriptions), hidden.device
         end = (ids == self.tokenizer.eos_token_id).int().argmax(dim=1)
         rows = torch.arange(count)
         # The end token and one padding token after it: both carry the whole caption.
-        padding = torch.minimum(end + 1 + torch.from_numpy(rng.integers(0, 10, count)), torch.tensor(LENGTH - 1))
+        padding = torch.minimum(
+            end + 1 + torch.from_numpy(rng.integers(0, 10, count)), torch.tensor(LENGTH - 1)
+        )
         total = torch.zeros((), device=device)
         whole = [_whole(description) for description in descriptions]
         for where in (end, padding):

@@ -20,6 +20,7 @@ TOGETHER = 2**18
 """Products of a call up to which word maps are computed together with those of others: 2 MiB in float64."""
 
 HALF = (torch.float16, torch.bfloat16)
+"""Types of half precision."""
 
 LSE_ERROR = 1e-5
 """Largest error of a kernel's log-sum-exp that is kept: probabilities from it are then off by that much relatively.
@@ -27,8 +28,8 @@ A float32 near 100 is itself only exact to 4e-6."""
 
 LSE_ERROR_HALF = 1e-4
 """The same for word maps of joint sites at half precision: what is promised of maps relatively. CPU kernels take faster
-exponentials there and are off by some 5e-5 (3e-5 to 7e-5 for log-sum-exps up to 30); to sum every row anew would cost
-more than the step itself."""
+exponentials there: of the worst of some thousand rows 1e-5 to 7e-5, for log-sum-exps up to 30. To sum every row anew
+would cost more than the step itself."""
 
 
 @dataclass(frozen=True)
