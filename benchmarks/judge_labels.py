@@ -12,8 +12,8 @@ Labels are a JSON object by picture number:
     {"12": {"things": ["red apple", "striped blue bowl"], "place": "street", "light": "plain", "style": "pencil",
             "relation": "in"}}
 
-A thing is `[pattern] [colour] noun`; "?" stands for a colour or noun that the eye cannot settle, and counts nowhere. Parts
-left out count nowhere either. `relation` is that of the first thing to the last, or of the first two to the last.
+A thing is `[pattern] [colour] noun`; "?" stands for a colour or noun that the eye cannot settle, and counts nowhere.
+Parts left out count nowhere either. `relation` is that of the first thing to the last, or of the first two to the last.
 """
 
 from __future__ import annotations

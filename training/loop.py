@@ -94,12 +94,12 @@ def train(
 ) -> dict[str, torch.Tensor]:
     """Train `model` until the budget is spent and return the averaged weights.
 
-    `loss(step)` builds the batch of that step and returns the loss and figures to log; one that has left its gradients in
-    the weights already (`parts`) returns the loss detached. `look(step, weights)` is
-    called now and then with the averaged weights, to draw samples and measure. State goes to
-    `folder/<name>.safetensors`, figures to `folder/<name>.jsonl`. `until` stops at a share of the budget, for a stage
-    that goes on in another way with the same schedule. `cores`: how many work at a time, torch's threads unless given;
-    the optimiser's work is shared among them where torch's threads are fewer.
+    `loss(step)` builds the batch of that step and returns the loss and figures to log; one that has left its gradients
+    in the weights already (`parts`) returns the loss detached. `look(step, weights)` is called now and then with the
+    averaged weights, to draw samples and measure. State goes to `folder/<name>.safetensors`, figures to
+    `folder/<name>.jsonl`. `until` stops at a share of the budget, for a stage that goes on in another way with the same
+    schedule. `cores`: how many work at a time, torch's threads unless given; the optimiser's work is shared among them
+    where torch's threads are fewer.
     """
     state_file = folder / f"{name}.safetensors"
     log_file = folder / f"{name}.jsonl"
