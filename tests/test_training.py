@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from diffuscope.scenes.grammar import parse
 from diffuscope.scenes.vocabulary import known_words
-from training import autoencoder, checkpoint, contrastive, data, denoiser, package
+from training import autoencoder, checkpoint, contrastive, data, decoder, denoiser, package
 from training.denoiser import importance, scheduler
 from training.loop import Schedule, learning_rate, train
 from training.optimiser import Optimiser
@@ -177,6 +179,36 @@ def test_whitening_changes_the_latents_and_not_the_pictures(drawn: tuple[Path, d
     # No direction is larger than 1, and those that say something are 1.
     sizes = torch.linalg.eigvalsh(torch.cov(points.T))
     assert float(sizes.max()) == pytest.approx(1, abs=0.02) and float(sizes.min()) > 0
+
+
+def test_the_decoder_learns_alone_and_leaves_the_latents(
+    tmp_path: Path, drawn: tuple[Path, data.Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "HELD_BACK", 4)
+    monkeypatch.setattr(decoder, "BATCH", 4)
+    folder, store = drawn
+    work = tmp_path / "work"
+    shutil.copytree(folder, work)
+    torch.manual_seed(0)
+    vae = autoencoder.build().eval()
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    images = data.to_tensor(store.images[:2])
+    with torch.no_grad():
+        latent = vae.encode(images).latent_dist.mean
+    taught = decoder.fit(work, 0.1, 1, torch.device("cpu"), vae, len(store.images))
+    changed = {name for name, value in taught.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed and all(name.startswith(("decoder.", "post_quant_conv.")) for name in changed)
+    with torch.no_grad():
+        torch.testing.assert_close(taught.encode(images).latent_dist.mean, latent, atol=1e-4, rtol=1e-3)
+        assert (taught.decode(latent).sample - images).square().mean() < (
+            vae_of(before).decode(latent).sample - images
+        ).square().mean()
+
+
+def vae_of(weights: dict[str, torch.Tensor]) -> AutoencoderKL:
+    vae = autoencoder.build().eval()
+    vae.load_state_dict(weights)
+    return vae
 
 
 def test_importance_reaches_every_timestep_and_most_of_all_the_middle() -> None:

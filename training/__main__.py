@@ -13,10 +13,17 @@ from pathlib import Path
 import torch
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from training import autoencoder, contrastive, data, denoiser, judge, package, report, text
+from training import autoencoder, contrastive, data, decoder, denoiser, judge, package, report, text
 
-STAGES = ("autoencoder", "text", "contrastive", "judge", "denoiser", "package", "report")
-MINUTES = {"autoencoder": 40.0, "text": 3.0, "contrastive": 15.0, "judge": 30.0, "denoiser": 120.0}
+STAGES = ("autoencoder", "decoder", "text", "contrastive", "judge", "denoiser", "package", "report")
+MINUTES = {
+    "autoencoder": 40.0,
+    "decoder": 25.0,
+    "text": 3.0,
+    "contrastive": 15.0,
+    "judge": 30.0,
+    "denoiser": 120.0,
+}
 SCENES = Path(__file__).resolve().parents[1] / "src" / "diffuscope" / "scenes"
 
 
@@ -51,6 +58,9 @@ def main() -> None:
     if "autoencoder" in stages:
         vae = autoencoder.fit(work, budget("autoencoder"), seed, device, scenes, start=begin("vae"))
         autoencoder.whiten(vae, data.store(work, scenes, seed), device)
+        vae.save_pretrained(work / "vae")
+    if "decoder" in stages:
+        vae = decoder.fit(work, budget("decoder"), seed, device, autoencoder.load(work, device), scenes)
         vae.save_pretrained(work / "vae")
     if "text" in stages or "contrastive" in stages:
         # The state of a finished stage is read back, not trained again.

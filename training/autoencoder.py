@@ -157,7 +157,7 @@ def fit(
     schedule = Schedule(
         minutes=minutes, peak=peak, hold=0.25, floor=0.01, average=0.998, warmup=300, matrices=True
     )
-    look = _looker(work, "autoencoder", probe, store)
+    look = looker(work, "autoencoder", probe, store, _own)
     coder.to(memory_format=torch.channels_last)
     # Half as fast again in bfloat16. Near the end the errors are as small as its steps: the last part is float32.
     coarse = True
@@ -173,13 +173,18 @@ def _own(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name.removeprefix("vae."): value for name, value in weights.items() if name.startswith("vae.")}
 
 
-def _looker(
-    work: Path, name: str, probe: AutoencoderKL, store: data.Store
+def looker(
+    work: Path,
+    name: str,
+    probe: AutoencoderKL,
+    store: data.Store,
+    own: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]],
 ) -> Callable[[int, dict[str, torch.Tensor]], dict[str, float]]:
-    """Measures the averaged weights and keeps a sheet of scenes above their reconstructions."""
+    """Measures the averaged weights, of which `own` makes an autoencoder's, and keeps a sheet of scenes above their
+    reconstructions."""
 
     def look(step: int, weights: dict[str, torch.Tensor]) -> dict[str, float]:
-        probe.load_state_dict(_own(weights))
+        probe.load_state_dict(own(weights))
         value, target, output = evaluate(probe, store, next(probe.parameters()).device)
         sheet = np.concatenate(
             [np.concatenate(list(data.to_images(part)), axis=1) for part in (target, output)]

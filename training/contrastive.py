@@ -1,4 +1,4 @@
-"""Stage 3: text and pictures brought together (CLIP; Radford et al. 2021, section 2.3).
+"""Stage 4: text and pictures brought together (CLIP; Radford et al. 2021, section 2.3).
 
 The text encoder that can read goes on learning beside an image encoder, so that directions in text space mean
 something in pictures; the image encoder gives a CLIP score. Each caption brings a near miss as one more negative (a

@@ -1,4 +1,4 @@
-"""Stage 5: the denoiser (diffusers `UNet2DConditionModel`), trained on latents with the denoising loss alone.
+"""Stage 6: the denoiser (diffusers `UNet2DConditionModel`), trained on latents with the denoising loss alone.
 
 v-prediction (Salimans & Ho 2022, section 4 and appendix D), timesteps drawn by importance. Captions are phrased afresh
 each time a latent is seen; one in ten is empty, for classifier-free guidance (Ho & Salimans 2022).
@@ -247,7 +247,7 @@ def fit(
         return {}
 
     schedule = Schedule(
-        minutes=minutes, peak=PEAK, hold=0.55, floor=0.02, average=0.999, warmup=200, matrices=True
+        minutes=minutes, peak=PEAK, hold=0.3, floor=0.02, average=0.999, warmup=200, matrices=True
     )
 
     def learn(until: float) -> dict[str, torch.Tensor]:

@@ -18,6 +18,9 @@ from training.denoiser import Painter, pipeline
 LIMIT = 32 * 1024 * 1024
 """Bytes that the shipped model may take."""
 
+CARDS = Path(__file__).parent / "cards"
+"""Model cards, written by hand; each is packaged as the README of its folder."""
+
 
 def package(target: Path, painter: Painter, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> int:
     """Write the model to `target` and return its size in bytes.
@@ -37,6 +40,7 @@ def package(target: Path, painter: Painter, vae: AutoencoderKL, tokenizer: CLIPT
     size = sum(file.stat().st_size for file in fresh.rglob("*") if file.is_file())
     if size > LIMIT:
         raise ValueError(f"the model takes {size} bytes, more than the {LIMIT} that are shipped")
+    shutil.copyfile(CARDS / "model.md", fresh / "README.md")
     (fresh / "SHA256SUMS").write_text(checksums(fresh))
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
@@ -53,6 +57,7 @@ def everything(scenes: Path, work: Path, device: torch.device) -> int:
     clip.save_pretrained(target)
     _nameless(target)
     tokenizer.save_pretrained(target)
+    shutil.copyfile(CARDS / "clip.md", target / "README.md")
     (target / "SHA256SUMS").write_text(checksums(target))
     return size + sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 CURVES = Path(__file__).parent / "curves.png"
+
+LOGS = Path(__file__).parent / "logs"
+"""Logs of the stages as the shipped models were trained, kept so that curves can be drawn anew or otherwise."""
 
 
 def read_log(file: Path) -> list[dict[str, float]]:
@@ -14,17 +18,20 @@ def read_log(file: Path) -> list[dict[str, float]]:
 
 
 def write(work: Path, target: Path = CURVES) -> None:
-    """Draw loss and learning rate of each stage over the minutes spent, and the autoencoder's PSNR."""
+    """Draw the loss of each stage over the minutes spent, and the autoencoder's PSNR, from the logs in `work`, and from
+    those in `LOGS` where a stage was not run there; the new ones are put there too."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    stages = {
-        name: log
-        for name in ("autoencoder", "text", "contrastive", "judge", "denoiser")
-        if (log := read_log(work / f"{name}.jsonl"))
-    }
+    LOGS.mkdir(exist_ok=True)
+    stages = {}
+    for name in ("autoencoder", "decoder", "text", "contrastive", "judge", "denoiser"):
+        if (fresh := work / f"{name}.jsonl").exists():
+            shutil.copyfile(fresh, LOGS / fresh.name)
+        if log := read_log(LOGS / f"{name}.jsonl"):
+            stages[name] = log
     figure, axes = pyplot.subplots(1, len(stages), figsize=(4.2 * len(stages), 3.2), squeeze=False)
     for axis, (name, log) in zip(axes[0], stages.items(), strict=True):
         rows = [row for row in log if "loss" in row]

@@ -1,4 +1,4 @@
-"""Stage 2: the tokenizer and the text encoder, before pictures come in.
+"""Stage 3: the tokenizer and the text encoder, before pictures come in.
 
 The tokenizer is a byte-level BPE in CLIP's form. The encoder learns in two minutes to read the grammar: which colour,
 pattern, size and relation to an earlier noun go with a noun (at the noun's token) and what the whole caption says (at
