@@ -10,8 +10,7 @@ from PIL import Image
 from synthetic_run import make_run
 
 import diffuscope as ds
-from diffuscope.analysis.timeline import Timelines
-from diffuscope.analysis.timeline.order import Event, paired, survival
+from diffuscope.analysis.timeline import Event, Timelines, paired, survival
 from diffuscope.errors import SelectionError
 from diffuscope.figures.canvas import DENSITY, THEMES, Canvas, apart, theme_of, ticks
 from diffuscope.figures.timeline import MARGIN, NAMES_WIDTH, RIGHT, ROW, WIDTH, curves, heat_strip, ridgelines

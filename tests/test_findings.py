@@ -16,7 +16,8 @@ pytest.importorskip("scipy")
 pytest.importorskip("pyarrow")
 pytest.importorskip("ruamel.yaml")
 
-from diffuscope.analysis.timeline.order import Control, Event, Paired
+from diffuscope.analysis.timeline.events import Event
+from diffuscope.analysis.timeline.order import Control, Paired
 from diffuscope.errors import InputError
 from diffuscope.findings import FINDINGS, find_finding, write
 from diffuscope.findings.attention_timing import attention_and_picture, ordered, ways, within

@@ -14,8 +14,7 @@ from synthetic_run import make_run, tensors
 
 import diffuscope as ds
 from diffuscope.analysis.measures import measures
-from diffuscope.analysis.timeline import Timeline
-from diffuscope.analysis.timeline.order import events
+from diffuscope.analysis.timeline import Timeline, events
 from diffuscope.errors import NotKeptError, SelectionError
 
 STEPS = 7

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from diffuscope.analysis.timeline.order import Event, agreement, controlled, paired, survival
+from diffuscope.analysis.timeline import Event, agreement, controlled, paired, survival
 from diffuscope.errors import SelectionError
 
 pytest.importorskip("scipy")
@@ -150,7 +150,7 @@ def test_runs_of_a_prompt_go_together_into_intervals_and_signs() -> None:
 
 
 def test_medians_of_resampled_clusters_are_those_of_the_resamples() -> None:
-    from diffuscope.analysis.timeline.order import SEED, _medians_of_clusters
+    from diffuscope.analysis.timeline.resampling import SEED, medians_of_clusters
 
     random = np.random.default_rng(9)
     values = random.integers(0, 12, 23).astype(float)
@@ -158,7 +158,7 @@ def test_medians_of_resampled_clusters_are_those_of_the_resamples() -> None:
     members = [np.arange(0, 5), np.arange(5, 14), np.arange(14, 23)]
     drawn = np.random.default_rng(SEED).integers(3, size=(60, 3))
     for lower in (False, True):
-        found = _medians_of_clusters(values, members, 60, lower=lower)
+        found = medians_of_clusters(values, members, 60, lower=lower)
         for chosen, value in zip(drawn, found, strict=True):
             pool = np.sort(np.concatenate([values[members[at]] for at in chosen]))
             ends = pool[(len(pool) - 1) // 2], pool[len(pool) // 2]

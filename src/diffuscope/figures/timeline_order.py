@@ -14,7 +14,8 @@ from diffuscope.figures.timeline import MARGIN, NAMES_WIDTH, RIGHT, ROW, WIDTH, 
 
 if TYPE_CHECKING:
     from diffuscope.analysis.timeline import Timeline, Timelines
-    from diffuscope.analysis.timeline.order import Paired, Survival
+    from diffuscope.analysis.timeline.order import Paired
+    from diffuscope.analysis.timeline.survival import Survival
 
 UNITS = {"step": "step", "share": "share of the run", "log_snr": "log-SNR"}
 
@@ -89,7 +90,7 @@ def order_of_many(
     """Many runs: median time of each name with its 95% interval, the share of runs that have it by then behind. RGB.
 
     Args:
-        survivals: `diffuscope.analysis.timeline.order.survival` of each name.
+        survivals: `diffuscope.analysis.timeline.survival` of each name.
         comparisons: `paired` ones, written below.
         scale: unit of time, as of `events`.
         title, subtitle, theme: as said.

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from diffuscope.analysis.timeline.order import FEWEST, Agreement, Event, agreement
+from diffuscope.analysis.timeline.events import Event
+from diffuscope.analysis.timeline.order import Agreement, agreement
+from diffuscope.analysis.timeline.survival import FEWEST
 from diffuscope.errors import InputError, SelectionError
 from diffuscope.figures.timeline_many import Cloud, Estimate, interval_chart, scatter_chart
 from diffuscope.figures.timeline_order import order_of_many

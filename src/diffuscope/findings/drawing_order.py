@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from diffuscope.analysis.timeline.order import Event, controlled
+from diffuscope.analysis.timeline.events import Event
+from diffuscope.analysis.timeline.order import controlled
 from diffuscope.errors import SelectionError
 from diffuscope.figures.timeline_many import Band, band_chart
 from diffuscope.figures.timeline_order import order_of_many

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.analysis.timeline.order import Event, middle_event
+from diffuscope.analysis.timeline.events import Event, middle_event
 from diffuscope.errors import InputError
 from diffuscope.studies.statistics import Interval, clustered
 from diffuscope.studies.study import Study

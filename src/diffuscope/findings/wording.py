@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from diffuscope.analysis.timeline.order import CLAIMED, Control, Event, Paired, Survival, paired, survival
+from diffuscope.analysis.timeline.events import Event
+from diffuscope.analysis.timeline.order import CLAIMED, Control, Paired, paired
+from diffuscope.analysis.timeline.survival import Survival, survival
 from diffuscope.errors import SelectionError
 from diffuscope.findings.evidence import Evidence, mean_of
 from diffuscope.findings.page import Page, interval, number, probability, share
