@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +100,15 @@ def save(path: str | Path, edits: Edit | Iterable[Edit]) -> Path:
     except OSError as error:
         raise RunFolderError(f"{place} cannot be written: {error.strerror or error}") from error
     return place
+
+
+def donors_of(edits: Sequence[Any]) -> list[str]:
+    """Names of the donor runs of edits in their JSON form, controls' included."""
+    found: list[str] = []
+    for each in edits:
+        if isinstance(each, dict):
+            donor = each.get("donor")
+            if donor is not None:
+                found.append(str(donor))
+            found += donors_of([each.get("of")])
+    return list(dict.fromkeys(found))

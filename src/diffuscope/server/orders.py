@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from diffuscope import edits as values
-from diffuscope.edits import Edit
+from diffuscope.edits import Edit, donors_of
 from diffuscope.errors import EditError, InputError, PromptError, SizeError
 from diffuscope.maps.words import find
 from diffuscope.recording import Manifest
@@ -20,7 +20,6 @@ from diffuscope.server import shapes
 from diffuscope.server.masks import region_of_mask
 from diffuscope.server.problems import Refusal
 from diffuscope.server.state import Server
-from diffuscope.server.worker import donors_of
 
 STUDY_UNITS = 10_000
 """Runs that a study started from the page may draw."""

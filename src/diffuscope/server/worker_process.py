@@ -32,11 +32,11 @@ class WorkerProcess:
         """Start one.
 
         Args:
-            options: of `worker.main`, plain values.
+            options: of `worker.loop.main`, plain values.
             heard: called in the event loop with each message.
             died: called in the event loop when the process is gone, with what is known of why.
         """
-        from diffuscope.server.worker import main
+        from diffuscope.server.worker.loop import main
 
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()

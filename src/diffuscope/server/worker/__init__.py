@@ -1,0 +1,1 @@
+"""The worker: the process of the server that has models. `loop.main` is what it runs."""
