@@ -95,11 +95,15 @@ def steps(folder: Path) -> dict[str, Step]:
         "what is usual, for explanations: src/diffuscope/explain/reference.json",
         (("scripts/explanation_reference.py", "--folder", out("reference")),),
     )
+    taken["explanations"] = Step(
+        "the twenty pages of docs/explanations, but for their readers' notes",
+        (("scripts/explanation_pages.py", "--folder", out("explanations")),),
+    )
     return taken
 
 
 BY_HAND = (
-    "docs/explanations: each page again, with a reader's note of what it says now",
+    "docs/explanations: prompts and seeds that still show what titles say, and readers' notes",
     "analysis/objects/chain.py, edits/presets.py: the chain and the way of steering that won",
     "ui/public/example: python scripts/page.py --example RUN, and ui/src/views/atlas/find/tours.json looked at",
     "README.md, docs/images, figures quoted in docs/*.md, benchmarks/RESULTS.md, training/REPORT.md, training/cards",
