@@ -43,6 +43,7 @@ from diffuscope.findings.faithful import trust
 from diffuscope.findings.page import Page
 from diffuscope.findings.word_windows import windows as windows_page
 from diffuscope.plain_json import finite
+from diffuscope.scenes.vocabulary import PLURALS
 from diffuscope.studies.conditions import disc
 
 KINDS = ("noun", "colour", "place", "phrase", "function")
@@ -96,6 +97,9 @@ def about(lens: Lens, steps: int) -> Row:
     }
 
 
+FUNCTION = ("a", "an", "the", "in", "on")
+
+
 def words(prompts: int) -> Iterator[tuple[int, str, str, str, scenes.Description]]:
     """(index, kind, word, caption, what it means) of held-out prompts, kinds in turn."""
     for index, prompt in enumerate(scenes.standard_prompts(prompts, places=True)):
@@ -103,14 +107,15 @@ def words(prompts: int) -> Iterator[tuple[int, str, str, str, scenes.Description
         thing, kind = description.things[0], KINDS[index % len(KINDS)]
         if kind in ("colour", "phrase") and thing.colour is None:
             kind = "noun"
+        caption, noun = description.caption(), PLURALS[thing.noun] if thing.plural else thing.noun
         word = {
-            "noun": thing.noun,
+            "noun": noun,
             "colour": str(thing.colour),
             "place": str(description.place),
-            "phrase": f"{thing.colour} {thing.noun}",
-            "function": "a",
+            "phrase": f"{thing.colour} {noun}",
+            "function": next(each for each in caption.split() if each in FUNCTION),
         }[kind]
-        yield index, kind, word, description.caption(), description
+        yield index, kind, word, caption, description
 
 
 def first_of(labels: list[str], texts: list[str], word: str) -> str:

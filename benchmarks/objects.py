@@ -6,7 +6,7 @@
 
 `dataset`: held-out prompts, each drawn with so many seeds, through the study's executor (`draw_dataset`) into a COCO
 dataset, which pycocotools then scores against the judge's masks. With `--out` the same call goes on where it was.
-Processor time is that of the leader and its workers together. (There are fewer than 1000 held-out prompts.)
+Processor time is that of the leader and its workers together.
 
 `settle`: which chain is best on prompts of the *training* side, one stage at a time, twice through all stages, from
 the default chain. The preset `scenes` of `analysis/objects/chain.py` was settled on such prompts; no held-out prompt is

@@ -135,7 +135,7 @@ def test_steering_is_evaluated(cli: CommandLine, tmp_path: Path, monkeypatch: py
     assert "name it with --table" in cli.refuses("evaluate", "steer", "--page-only")
     assert "is not moved" in cli.refuses("evaluate", "steer", "--rows", "nothing")
     assert "no list of numbers" in cli.refuses("evaluate", "steer", "--strengths", "much")
-    assert "kinds of steering" in cli.refuses("evaluate", "steer", "--kinds", "pattern")
+    assert "kinds of steering" in cli.refuses("evaluate", "steer", "--kinds", "material")
 
 
 def test_pictures_of_one_batch_have_edits_of_their_own(lens: Lens) -> None:

@@ -35,13 +35,17 @@ from diffuscope.scenes.vocabulary import (
 @st.composite
 def descriptions(draw: st.DrawFn) -> Description:
     """Anything that a caption can say, also what `sample_description` never draws."""
+    count = draw(st.integers(1, 3))
+    relation = draw(st.sampled_from(list(RELATIONS))) if count > 1 else None
+    last = draw(st.sampled_from(SUPPORTS.get(relation or "", NOUNS)))
+    others = HELD[last] if relation in SUPPORTS else NOUNS
     things = []
-    for _ in range(draw(st.integers(1, 3))):
-        noun = draw(st.sampled_from(NOUNS))
+    for noun in [*(draw(st.sampled_from(others)) for _ in range(count - 1)), last]:
+        paints = [name for name in PAINTS if name not in MATERIALS or noun in MADE_OF[name]]
         things.append(
             Thing(
                 noun,
-                draw(st.none() | st.sampled_from(list(PAINTS))),
+                draw(st.none() | st.sampled_from(paints)),
                 draw(st.none() | st.sampled_from(SIZE_WORDS)),
                 draw(st.none() | st.sampled_from(PATTERNS)),
                 draw(st.booleans()) if noun in PLURALS else False,
@@ -49,7 +53,7 @@ def descriptions(draw: st.DrawFn) -> Description:
         )
     return Description(
         tuple(things),
-        draw(st.sampled_from(list(RELATIONS))) if len(things) > 1 else None,
+        relation,
         place=draw(st.none() | st.sampled_from(list(PLACES))),
         light=draw(st.none() | st.sampled_from(list(LIGHTS))),
         style=draw(st.none() | st.sampled_from(list(STYLES))),
@@ -62,6 +66,36 @@ def test_every_caption_is_read_back_whatever_the_phrasing(description: Descripti
     assert parse(description.caption()) == description
     phrased = description.caption(np.random.default_rng(seed))
     assert parse(phrased) == description, phrased
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "a circle red",
+        "red, a circle",
+        "a big circle, striped",
+        "a brass cat",
+        "a wooden circle",
+        "a cat on a horse",
+        "a table in a bowl",
+        "a cat in a table",
+    ],
+)
+def test_what_says_nothing_that_could_be_drawn_is_no_caption(caption: str) -> None:
+    assert parse(caption) is None
+
+
+def test_the_longest_captions_fit_the_text_encoder() -> None:
+    things = (
+        Thing("circle", "orange", "small", "striped"),
+        Thing("square", "purple", "small", "dotted"),
+        Thing("triangle", "green", "small", "striped"),
+    )
+    description = Description(things, "and", "living room", "morning", "watercolor")
+    rng = np.random.default_rng(0)
+    said = {description.caption(rng) for _ in range(200)}
+    assert len(said) > 2 and all(len(each.replace(",", " , ").split()) <= 30 for each in said)
+    assert all(parse(each) == description for each in said)
 
 
 def test_sampled_captions_are_read_back_and_use_known_words_only() -> None:

@@ -210,3 +210,35 @@ def test_a_scene_follows_from_description_and_generator() -> None:
         seed = int(rng.integers(2**31))
         first, second = (lay_out(description, np.random.default_rng(seed)) for _ in range(2))
         assert first == second
+
+
+@pytest.mark.parametrize("caption", ["apples under a cloth", "an apple and a pear under a cloth"])
+def test_two_things_lie_side_by_side_under_a_cloth(caption: str) -> None:
+    description = parse(caption)
+    assert description is not None
+    for seed in range(30):
+        scene = lay_out(description, np.random.default_rng(seed))
+        cloth = next(thing for thing in scene.things if thing.noun == "cloth")
+        held = [thing for thing in scene.things if thing is not cloth]
+        assert len(held) == 2 and not overlap(box(held[0]), box(held[1]))
+        assert all(min(box(thing)) >= 0 and max(box(thing)) <= SIDE for thing in scene.things)
+        for thing in held:
+            # Its top is under the cloth, and a part of it looks out below.
+            assert overlap(box(thing), box(cloth)) and box(thing)[3] > box(cloth)[3] + 4
+
+
+@pytest.mark.parametrize("relation", ["left of", "right of", "above", "below"])
+def test_of_three_things_the_first_two_stand_in_the_relation_to_the_last(relation: str) -> None:
+    description = parse(f"a cat and a dog {relation} a tree")
+    assert description is not None
+    for seed in range(20):
+        scene = lay_out(description, np.random.default_rng(seed))
+        assert len(scene.things) == 3
+        tree = box(next(thing for thing in scene.things if thing.noun == "tree"))
+        for first in (box(thing) for thing in scene.things if thing.noun != "tree"):
+            assert {
+                "left of": first[2] <= tree[0],
+                "right of": first[0] >= tree[2],
+                "above": first[3] <= tree[1],
+                "below": first[1] >= tree[3],
+            }[relation]

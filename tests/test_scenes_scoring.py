@@ -121,6 +121,14 @@ def test_a_plural_asks_for_two() -> None:
     assert score(other, caption).wrong() == ("colours",)
 
 
+def test_a_plural_stands_in_a_relation_with_both() -> None:
+    caption = asked("red apples left of a blue bowl")
+    both = picture(seen("apple", "red", 20), seen("apple", "red", 50), seen("bowl", "blue", 100))
+    assert score(both, caption).relation is True
+    one = picture(seen("apple", "red", 20), seen("bowl", "blue", 100))
+    assert score(one, caption).relation is False
+
+
 def test_three_things_are_told_apart() -> None:
     reading = picture(seen("cat", "red", 20), seen("dog", "blue", 60), seen("fish", "green", 100))
     assert score(reading, asked("a green fish, a red cat and a blue dog")).matched == ((2,), (0,), (1,))

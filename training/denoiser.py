@@ -89,7 +89,7 @@ def importance(alphas: torch.Tensor) -> torch.Tensor:
     """How often each timestep is trained on, `[timestep]`, sum 1; the loss itself is the plain v error.
 
     Min-SNR weighting (Hang et al. 2023, section 3.4) would spend most of the effort where the signal is about five
-    times the noise. But a thing covers some 25 patches of four channels, so where it is and what colour it has is
+    times the noise. But a thing covers some 25 patches of eight channels, so where it is and what colour it has is
     settled when the signal of a single value is a twentieth of the noise or less: that is where text must be learned.
     So the low end is at an SNR of 1/20, and the high end as in min-SNR at 5.
     """

@@ -57,7 +57,7 @@ in plain NumPy, and says what each output means.
   their truth, by `training/judge.py`: soft edges, wobbling outlines, other tints, blocks, noise, the
   autoencoder's round trip with noise in the latents, things of two colours or two nouns, and blots that
   are nothing.
-- **How well it reads**: `python benchmarks/judge.py`; the figures are in `training/REPORT.md`.
+- **How well it reads**: `python benchmarks/judge.py`; figures are in `benchmarks/RESULTS.md`.
 """
 
 BATCH = 16

@@ -1,8 +1,9 @@
 """What of a prompt can be steered: which word "blue" would act on, and what else there is to say.
 
 Grammar decides: a colour acts on a thing and takes the place of its colour, a noun takes the place of a noun, a style
-or a time of day is about the whole picture. Where grammar leaves several, or does not know the word, similarity of the
-text encoder's embeddings does, which only a model gives (`Lens.targets`); without it they stand in the prompt's order.
+or a time of day is about the whole picture. In the drawn world its own tables decide. Where grammar leaves several, or
+does not know the word, similarity of the text encoder's embeddings does, which only a model gives (`Lens.targets`);
+without it they stand in the prompt's order.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from diffuscope.analysis.objects.prompts import NounPhrase, read_prompt, word_labels
@@ -26,7 +28,7 @@ from diffuscope.analysis.objects.prompts_lexicon import (
 )
 from diffuscope.edits import Steer
 from diffuscope.errors import InputError
-from diffuscope.scenes import vocabulary
+from diffuscope.scenes import parse, vocabulary
 
 if TYPE_CHECKING:
     from diffuscope.run import Run
@@ -98,7 +100,8 @@ def targets(run: Run, concept: str, *, similarity: Mapping[str, float] | None = 
         raise InputError("the concept is empty; say a word, for example 'blue'")
     prompt = run.prompt
     reading, near = read_prompt(prompt), similarity or {}
-    role = role_of(concept)
+    known = _roles_of_scenes() if _of_scenes(run) else {}
+    role = known.get(concept.casefold()) or role_of(concept)
     if role is None:
         role = _role_by_likeness(run, near)
     if role in ("style", "time"):
@@ -110,7 +113,7 @@ def targets(run: Run, concept: str, *, similarity: Mapping[str, float] | None = 
     for phrase in reading.objects:
         labels = word_labels(run.manifest.text, phrase.head_spans)
         if labels:
-            found.append(_on_object(prompt, phrase, labels[-1], concept, role, near))
+            found.append(_on_object(prompt, phrase, labels[-1], concept, role, near, known))
     if not found:
         raise InputError(
             f"the prompt {prompt!r} names no object that {concept!r} could act on; steer the whole prompt, without a "
@@ -134,16 +137,41 @@ def suggestions(run: Run) -> tuple[Target, ...]:
     Raises:
         InputError: nothing can: the prompt names no object.
     """
-    scenes = run.manifest.model.id == "scenes"
-    words: list[str] = []
-    if scenes:
-        words = [*vocabulary.PAINTS, *vocabulary.PATTERNS, *vocabulary.SIZE_WORDS, *vocabulary.NOUNS]
-        words += [*vocabulary.LIGHTS.values(), *(said for said, _ in vocabulary.STYLES.values())]
-    else:
-        words = [each for role in COMMON.values() for each in role]
+    words = (
+        list(_roles_of_scenes()) if _of_scenes(run) else [each for role in COMMON.values() for each in role]
+    )
     found = [each for word in words for each in targets(run, word) if each.score > ALREADY]
+    if _of_scenes(run) and parse(run.prompt) is not None:
+        found = [each for each in found if _can_be_drawn(run.prompt, each)]
     order = {each.word: at for at, each in reversed(list(enumerate(found)))}
     return tuple(sorted(found, key=lambda each: (each.word is None, order[each.word])))
+
+
+def _of_scenes(run: Run) -> bool:
+    return run.manifest.model.id == "scenes"
+
+
+@cache
+def _roles_of_scenes() -> dict[str, Role]:
+    """What can be said in the drawn world, by its tables: there "wooden" stands in a colour's place, and "as a neon
+    sign" is a style."""
+    roles: dict[str, Role] = dict.fromkeys(vocabulary.PAINTS, "colour")
+    roles |= dict.fromkeys(vocabulary.PATTERNS, "attribute")
+    roles |= dict.fromkeys(vocabulary.SIZE_WORDS, "size")
+    roles |= dict.fromkeys(vocabulary.NOUNS, "noun")
+    roles |= dict.fromkeys(vocabulary.LIGHTS.values(), "time")
+    roles |= dict.fromkeys((said for said, _ in vocabulary.STYLES.values()), "style")
+    return roles
+
+
+def _can_be_drawn(prompt: str, target: Target) -> bool:
+    """Whether the drawn world can show what a target asks for: no brass cats, no striped trees."""
+    if target.word is None:
+        return True
+    description = parse(prompt.replace(target.phrase, target.toward, 1))
+    return description is not None and all(
+        thing.pattern is None or thing.noun in vocabulary.PATTERNED for thing in description.things
+    )
 
 
 def role_of(concept: str) -> Role | None:
@@ -183,7 +211,13 @@ def _role_by_likeness(run: Run, near: Mapping[str, float]) -> Role:
 
 
 def _on_object(
-    prompt: str, phrase: NounPhrase, label: str, concept: str, role: Role, near: Mapping[str, float]
+    prompt: str,
+    phrase: NounPhrase,
+    label: str,
+    concept: str,
+    role: Role,
+    near: Mapping[str, float],
+    known: Mapping[str, Role],
 ) -> Target:
     start = min(span[0] for span in phrase.spans)
     end = max(span[1] for span in phrase.spans)
@@ -197,7 +231,7 @@ def _on_object(
             toward = _bare(concept)
         why = f"takes the place of {old!r}" if score else f"it is {old!r} already"
         return Target(concept, role, label, now, old, toward, score, alike, why)
-    old_like = next((each for each in phrase.adjectives if _like(each) == role), None)
+    old_like = next((each for each in phrase.adjectives if _like(each, known) == role), None)
     if old_like is not None and old_like == concept.casefold():
         why = f"the {phrase.category} is {old_like} already"
         return Target(concept, role, label, now, old_like, now, ALREADY, near.get(old_like), why)
@@ -209,8 +243,8 @@ def _on_object(
     return Target(concept, role, label, now, None, f"{concept} {now}", FREE, near.get(phrase.category), why)
 
 
-def _like(adjective: str) -> Role | None:
-    role = role_of(adjective)
+def _like(adjective: str, known: Mapping[str, Role]) -> Role | None:
+    role = known.get(adjective) or role_of(adjective)
     return role if role != "noun" else "attribute"
 
 

@@ -18,7 +18,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
 diffuscope edit runs/RUN --silence circle
 diffuscope edit runs/RUN --scale 0 --sites cross:mid --heads 3 --steps 5:20
-diffuscope edit runs/RUN --encode "a green square" --sites "cross:up.*"
+diffuscope edit runs/RUN --encode "a pink square" --sites "cross:up.*"
 diffuscope edit runs/RUN --steer blue --word auto
 diffuscope edit runs/RUN --suggest
 diffuscope edit runs/RUN --silence circle --control

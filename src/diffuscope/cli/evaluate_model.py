@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,18 +72,27 @@ def collect(
     lens: Lens, asked: Sequence[Case], steps: int, guidance: float
 ) -> tuple[dict[str, Source], float]:
     """Draw and judge every case in all three ways; also the seconds that one picture took, drawn in batches."""
-    from diffuscope.engine.pictures import draw, round_trip
+    from diffuscope.engine.many import draw_many
+    from diffuscope.engine.pictures import BATCH, round_trip
     from diffuscope.scenes.evaluation import judged, rendered, table
     from diffuscope.scenes.judge import read
 
     sources = {name: Source() for name in SOURCES}
     total, done = 3 * len(asked), 0
-    texts, noises = [case.prompt.text for case in asked], [case.seed for case in asked]
+    pairs, settings = (
+        [(case.prompt.text, case.seed) for case in asked],
+        {"steps": steps, "guidance_scale": guidance},
+    )
+
+    def drawn() -> Iterator[Picture]:
+        for start in range(0, len(pairs), BATCH):
+            yield from map(np.asarray, draw_many(lens, pairs[start : start + BATCH], settings))
+
     clean = sources["renderer"].images
     makers: dict[str, Callable[[], Iterable[Picture]]] = {
         "renderer": lambda: rendered(asked),
         "autoencoder": lambda: round_trip(lens.pipe, clean),
-        "model": lambda: draw(lens.pipe, texts, noises, steps=steps, guidance=guidance),
+        "model": drawn,
     }
     seconds = 0.0
     with progress_bar("evaluating", unit="pictures") as on_picture:

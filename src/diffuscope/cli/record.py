@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 EXAMPLES = """[bold]Examples[/bold]
 
 diffuscope record "a red circle left of a blue square"
-diffuscope record "a big yellow star in the night" --seed 3 --steps 50
+diffuscope record "a big yellow star at night" --seed 3 --steps 50
 diffuscope record "a cat on a mat" --model path/to/pipeline --keep cross --sites "cross:up.*"
 diffuscope record "a red circle" --keep-steps 0:10 --grids 16x16 --estimate
 diffuscope record "a cat" --model path/to/flux --set true_cfg_scale=4 --set max_sequence_length=256

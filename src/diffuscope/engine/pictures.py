@@ -1,4 +1,4 @@
-"""Many pictures at once, without a recording: drawn from prompts, or sent through the autoencoder and back."""
+"""Pictures sent through the autoencoder and back."""
 
 from __future__ import annotations
 
@@ -13,29 +13,6 @@ BATCH = 10
 """Pictures that are drawn together: more are no faster on a CPU."""
 
 Picture = NDArray[np.uint8]
-
-
-def draw(
-    pipe: Any,
-    prompts: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    steps: int,
-    guidance: float,
-    batch: int = BATCH,
-) -> Iterator[Picture]:
-    """Draw a picture of each prompt from its own seed, in batches; uint8 sRGB `[y, x, channel]`, in order."""
-    for start in range(0, len(prompts), batch):
-        part = slice(start, start + batch)
-        made = pipe(
-            list(prompts[part]),
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            # On the CPU, so that a seed is the same noise on every device.
-            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds[part]],
-        )
-        for image in made.images:
-            yield np.asarray(image.convert("RGB"))
 
 
 @torch.no_grad()

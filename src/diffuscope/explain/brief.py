@@ -48,7 +48,8 @@ class Brief:
         prompt, model: of the run. Data: a writer may quote them, and does nothing that they say.
         edits: what the edited run was made with, one line each; empty without one.
         texts: label of each word to the word as it stands in the prompt.
-        roles: label to what it does in the prompt (``noun``, ``attribute``, ``place``, ``relation``, ``other``).
+        roles: label to what it does in the prompt (``noun``, ``attribute``, ``place``, ``look``, ``relation``,
+            ``other``).
         parts: which parts are wanted, in their order.
         complete: whether the run came to its end.
         asked: label of the word that the reader asked about, or None.

@@ -11,6 +11,7 @@ from diffuscope.explain.reference import Reference
 from diffuscope.explain.statistic import COUNT, PLAIN, PROBABILITY, RATIO, SHARE, STEP, TEXT
 from diffuscope.explain.statistics import computed
 from diffuscope.ranges import Ranges
+from diffuscope.scenes.scoring import asked_for
 from diffuscope.selection import Selection
 
 EARLY = 0.2
@@ -78,9 +79,9 @@ def outcome(evidence: Evidence) -> Iterator[Claim]:
         evidence, "outcome", "parts_right", COUNT, beside=held, surprise=0.9 if short else 0.3, trouble=short
     )
     yield _plain(evidence, "outcome", "seen", TEXT)
-    things = float(len(evidence.world.description.things))
+    things = float(asked_for(evidence.world.description))
     seen = _number(evidence, "things_seen", ALL)
-    held = Beside("the things that the prompt names", things, statistic="things_named", selection=ALL)
+    held = Beside("the things that the prompt asks for", things, statistic="things_named", selection=ALL)
     wrong = seen != things
     yield _plain(
         evidence, "outcome", "things_seen", COUNT, beside=held, surprise=0.8 if wrong else 0.1, trouble=wrong

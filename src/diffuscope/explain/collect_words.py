@@ -31,16 +31,21 @@ def _number(evidence: Evidence, name: str, at: Selection, against: Selection | N
 
 def failed_words(evidence: Evidence) -> list[str]:
     """Words that the judge does not find true of the picture, each failure once: an attribute or a relation of a
-    thing that is not there is lost with it."""
+    thing that is not there is lost with it, and of "neon sign" the first word stands for both."""
     if evidence.world is None or evidence.score is None:
         return []
     world, score = evidence.world, evidence.score
     failed = [label for label in evidence.labels if world.holds(label) is False]
     gone = {at for at, group in enumerate(score.matched) if None in group}
     misshapen = {world.meanings[label][1] for label in failed if world.meanings[label][0] == "noun"}
-    lost = []
+    lost: list[str] = []
+    told: set[str] = set()
     for label in failed:
         part, about = world.meanings[label]
+        if isinstance(about, str):
+            if about in told:
+                continue
+            told.add(about)
         if part in ("colour", "pattern", "size") and about in gone:
             continue
         if part in ("pattern", "size") and about in misshapen:
@@ -233,7 +238,10 @@ def _against_others(evidence: Evidence, label: str, *, suspected: bool) -> Itera
 
 
 def _went(evidence: Evidence, label: str, group: str) -> Iterator[Claim]:
-    """Where a word's attention went: on which of the things that are there, else in which part of the picture."""
+    """Where a word's attention went: on which of the things that are there, else in which part of the picture. A light
+    or a style has no place of its own to miss."""
+    if evidence.role(label) == "look":
+        return
     at = Selection(word=label)
     own = evidence.phrase_of(label)
     on = []

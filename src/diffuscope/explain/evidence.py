@@ -17,7 +17,7 @@ from diffuscope.maps.choosing import chosen_steps, kept_text_sites
 from diffuscope.maps.resize import resize
 from diffuscope.maps.word_view import WordView
 from diffuscope.maps.words import find, find_phrase
-from diffuscope.scenes.scoring import Score
+from diffuscope.scenes.scoring import Score, agrees, asked_for
 from diffuscope.scenes.vocabulary import PATTERNS, SIZE_WORDS
 from diffuscope.selection import Selection
 
@@ -242,10 +242,14 @@ class Evidence:
         """The thing that the judge takes for the one that a word belongs to."""
         if self.world is None or self.reading is None or self.score is None:
             return None
-        meaning = self.world.meanings.get(label)
-        if meaning is None or not isinstance(meaning[1], int):
+        part, about = self.world.meanings.get(label, ("", ""))
+        if not isinstance(about, int):
             return None
-        return next(iter(self.score.shown(self.reading, meaning[1])), None)
+        group = [self.reading.objects[at] for at in self.score.matched[about] if at is not None]
+        thing, number = self.world.description.things[about], asked_for(self.world.description)
+        # Of two in the plural, the one that is not as the word says.
+        amiss = [found for found in group if not agrees(found, thing, part, number)]
+        return next(iter(amiss or group), None)
 
 
 def said_thing(found: scenes.Found) -> str:

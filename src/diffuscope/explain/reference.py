@@ -132,7 +132,7 @@ class Reference:
 
         Args:
             statistic: its name.
-            role: ``noun``, ``attribute``, ``place``, ``relation``, or ``run``.
+            role: ``noun``, ``attribute``, ``place``, ``look`` (light and style), ``relation``, or ``run``.
             where: ``all``, a stretch (``stretch 2``) or a site's name.
         """
         found = self._usual.get(statistic, {}).get(role, {}).get(where)

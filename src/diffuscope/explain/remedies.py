@@ -10,7 +10,7 @@ from diffuscope.edits import Edit, Reweight, Steer
 from diffuscope.explain.evidence import Evidence
 from diffuscope.explain.reference import reference_of
 from diffuscope.scenes.grammar import mirrored
-from diffuscope.scenes.vocabulary import PLACES
+from diffuscope.scenes.vocabulary import LIGHTS, PLACES, STYLES
 
 What = Literal["reweight", "steer", "order", "word", "seed"]
 ODDS = 3.0
@@ -147,10 +147,14 @@ def _reordered(evidence: Evidence, label: str) -> list[Remedy]:
         text = " ".join(evidence.texts.get(each, each) for each in front.split(" + "))
         return [Remedy("order", "say it first", prompt=f"{text}, {evidence.run.prompt}")]
     description = evidence.world.description
-    if evidence.role(label) == "place" and description.place is not None:
-        things = scenes.Description(description.things, description.relation).caption()
-        prompt = f"{PLACES[description.place]}, {things}"
-    elif len(description.things) == 2:
+    part = evidence.part(label)
+    if part == "place" and description.place is not None:
+        prompt = f"{PLACES[description.place]}, {replace(description, place=None).caption()}"
+    elif part == "light" and description.light is not None:
+        prompt = f"{LIGHTS[description.light]}, {replace(description, light=None).caption()}"
+    elif part == "style" and description.style is not None:
+        prompt = f"{STYLES[description.style][1]} {replace(description, style=None).caption()}"
+    elif mirrored(description) != description:
         prompt = mirrored(description).caption()
     else:
         return []

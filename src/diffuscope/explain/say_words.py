@@ -6,8 +6,12 @@ from diffuscope.explain.causes import NO_EFFECT
 from diffuscope.explain.claim import Claim
 from diffuscope.explain.remedies import SHORT
 from diffuscope.explain.saying import Line, Saying, capital, every, listed, of, steps
+from diffuscope.scenes.vocabulary import LIGHTS, PLACES, STYLES
 
 NOTHING = "nothing"
+
+WHOLE = {**PLACES, **LIGHTS, **{name: words for name, (words, _) in STYLES.items()}}
+"""How captions of the drawn world say what the judge reads of a whole picture."""
 
 
 def ignored(claims: list[Claim], say: Saying) -> list[Line]:
@@ -84,14 +88,10 @@ def _verdict(claims: list[Claim], say: Saying) -> list[Line]:
         return [Line(f"The things do not stand as {word} asks.", (judged,))]
     if seen is None or not isinstance(seen.value, str):
         return [Line(f"{word} did not come true.", (judged,))]
-    if role == "place":
-        there = "on plain paper" if seen.value == "plain" else f"in a place that looks like {seen.value}"
-        if seen.value.startswith("no place"):
-            there = f"in {seen.value}"
+    if role in ("place", "look"):
+        plain = "on plain paper" if role == "place" else "plain"
+        there = plain if seen.value == "plain" else WHOLE.get(seen.value, f"in {seen.value}")
         return [Line(f"{word} did not come true: {say.judge()} finds the picture {there}.", (judged, seen))]
-    if role == "look":
-        text = f"{word} did not come true: {say.judge()} reads the picture as {seen.value}."
-        return [Line(text, (judged, seen))]
     if seen.value == NOTHING:
         text = say.pick(
             f"missing {label}",

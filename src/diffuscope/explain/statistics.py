@@ -25,6 +25,7 @@ from diffuscope.explain.statistic import (
     Statistic,
 )
 from diffuscope.maps.resize import resize
+from diffuscope.scenes.scoring import asked_for
 from diffuscope.selection import Selection
 
 PLACES = (
@@ -170,7 +171,7 @@ def things_seen(of: Evidence, at: Selection, _: Selection | None) -> Value:
 
 
 def things_named(of: Evidence, at: Selection, _: Selection | None) -> Value:
-    return None if of.world is None else float(len(of.world.description.things))
+    return None if of.world is None else float(asked_for(of.world.description))
 
 
 def known(of: Evidence, at: Selection, _: Selection | None) -> Value:
@@ -317,7 +318,7 @@ OF_RUNS: tuple[Statistic, ...] = (
         "seen",
         "what the judge sees",
         TEXT,
-        "What the drawn world's judge sees for a word's thing or place, or in the whole picture.",
+        "What the drawn world's judge sees for a word's thing, place, light or style, or in the whole picture.",
         seen,
     ),
     Statistic(
@@ -357,7 +358,11 @@ OF_RUNS: tuple[Statistic, ...] = (
     ),
     Statistic("things_seen", "things in the picture", COUNT, "How many things the judge sees.", things_seen),
     Statistic(
-        "things_named", "things in the prompt", COUNT, "How many things the prompt names.", things_named
+        "things_named",
+        "things in the prompt",
+        COUNT,
+        "Things that the prompt asks for, a plural as two.",
+        things_named,
     ),
     Statistic(
         "known", "known to the model", TRUTH, "1 where the shipped model's world has the word, else 0.", known

@@ -174,11 +174,10 @@ def sheet(
     for index, tile in enumerate(tiles):
         x, y = 12 + index % columns * wide, top + index // columns * high
         page.paste(Image.fromarray(tile.image), (x, y))
-        told = [(line, colours.quiet) for line in _wrapped(tile.caption, 11, wide - 12)]
-        told += [(line, colours.wrong) for line in _wrapped(", ".join(tile.wrong), 11, wide - 12)]
-        # What is wrong is always shown, whatever the length of the caption.
-        said = told if len(told) <= lines else [*told[: lines - 1], told[-1]]
-        for row, (line, colour) in enumerate(said):
+        wrong = [(line, colours.wrong) for line in _wrapped(", ".join(tile.wrong), 11, wide - 12)][:lines]
+        said = [(line, colours.quiet) for line in _wrapped(tile.caption, 11, wide - 12)]
+        # What is wrong is shown before the end of a long caption.
+        for row, (line, colour) in enumerate([*said[: lines - len(wrong)], *wrong]):
             draw.text((x, y + 131 + 13 * row), line, colour, _font(11))
     return page
 

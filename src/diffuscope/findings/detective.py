@@ -62,7 +62,7 @@ def detective(evidence: Evidence) -> Page:
         "Windows of 10 steps: early 0 to 3, middle 3 to 6, late 6 to 9. SF-IoU: of the word's map and the picture's "
         "change, each above its 75th percentile; ACS: relative change of the word's attention mass in the window; "
         "P-ADC and L-ADC: correlation of the unedited attention with the change of attention and of the latent there "
-        "([edits](../edits.md#compare)). 1 - SSIM stands for a perceptual distance; CLIP's weights do not ship."
+        "([edits](../edits.md#compare)). 1 - SSIM stands for a perceptual distance."
     )
     page.head("By attribute")
     overlap = {each: _of(evidence, "sf_iou", each, _plain(each)) for each in ATTRIBUTES}
@@ -163,11 +163,11 @@ def detective(evidence: Evidence) -> Page:
                 "few steps noisy."
             ),
             (
-                "Which attributes are *abstract* cannot be asked of this world as the original asked it: it has no "
-                "moods and styles. Words of a thing (colour, noun) and of the picture as a whole (size, place) stand "
-                "for it."
+                "Which attributes are *abstract* is not asked as the original asked it, of moods. Words of a thing "
+                "(colour, noun) and of the picture as a whole (size, place) stand for it; light and style are not "
+                "among them."
             ),
-            "No CLIP difference: its weights do not ship.",
+            "No CLIP difference.",
             "One small model of a drawn world.",
         ],
     )

@@ -144,7 +144,7 @@ def background_and_foreground(evidence: Evidence) -> Page:
         f"the "
         'snow"), '
         'the main thing a big one, and the detail a small one: "a big yellow square left of a small white star in a '
-        'meadow". The drawn world has no finer details that a judge could name.',
+        'meadow". Finer details (a door, a leaf) are drawn and seen, but captions do not name them.',
         orders=True,
     )
     of = {"main": "{main}", "detail": "{detail}", "background": "{place}"}
@@ -169,10 +169,9 @@ def attribute_and_noun(evidence: Evidence) -> Page:
         "attribute-and-noun",
         "Does an attribute come before its noun?",
         evidence,
-        f'A prompt of {STEPWISE} is "a red car in a watercolor painting". The model knows no car and no styles: a '
-        "house stands for "
-        'the car and a place for the setting, "a red house in the snow", and seven more of that form. So the '
-        "attribute is a colour; style is not tested.",
+        f'A prompt of {STEPWISE} is "a red car in a watercolor painting". Here the setting is a place, '
+        '"a red house in the snow", and seven more of that form, so that all prompts are alike. The attribute is a '
+        "colour; style is not tested.",
         orders=True,
     )
     of = {"attribute": "{colour}", "noun": "{noun}", "setting": "{place}"}
@@ -206,9 +205,8 @@ def several_things(evidence: Evidence) -> Page:
         "several-things",
         "Two things in one prompt: does the first that is named come first?",
         evidence,
-        f'A prompt of {STEPWISE} is "a cat and a dog in a living room". The model knows neither: things of its own '
-        "world stand "
-        'for them, "a ring and a heart in a meadow", and seven more of that form.',
+        f'A prompt of {STEPWISE} is "a cat and a dog in a living room". Here are eight of that form, '
+        '"a ring and a heart in a meadow" among them.',
         orders=True,
     )
     of = {"first": "{first}", "second": "{second}", "setting": "{place}"}

@@ -82,8 +82,8 @@ def patch_explorer(evidence: Evidence, *, pictures: bool = True) -> Page:
         evidence,
         "Patch Explorer shows heads that draw a unicorn's horn, adds a horn to a horse by encoding *unicorn* into "
         "some patches, and takes a pegasus's wings by scaling heads down, in pictures chosen by hand. Here the same "
-        "is asked with success rates. **The drawn world has no horses and no unicorns**: its pair of things that "
-        "differ by one part is circle and ring, and the part is the hole.",
+        "is asked with success rates, of the simplest pair of things that differ by one part: circle and ring. The "
+        "part is the hole.",
     )
     found = rates(evidence)
     pairs = {

@@ -68,9 +68,9 @@ def prepositions(evidence: Evidence) -> Page:
         evidence,
         f'A finding of {STEPWISE}: "prepositions have weak effect on object placement; DAAM often shows little '
         "activation for "
-        'them", from "a red apple on a wooden table", "in a bowl", "under a cloth". The model knows left of, right '
-        "of, above "
-        'and below: "a purple tree left of a blue heart", and eleven more, three of each preposition.',
+        'them", from "a red apple on a wooden table", "in a bowl", "under a cloth". Asked here are left of, right '
+        "of, above and below, whose opposites can be drawn as well: "
+        '"a purple tree left of a blue heart", and eleven more, three of each preposition.',
     )
     nouns = _group(evidence, "mass", GROUPS["nouns"])
     masses = {name: _group(evidence, "mass", targets) for name, targets in GROUPS.items()}
@@ -178,7 +178,7 @@ def prepositions(evidence: Evidence) -> Page:
         evidence,
         [
             (
-                "The model was trained on these four prepositions, and on little else. A model of photographs has "
+                "The model was trained on nine relations, these four among them. A model of photographs has "
                 "seen far fewer captions in which a preposition decides anything; that finding is of Stable "
                 "Diffusion 1.5."
             ),

@@ -53,7 +53,7 @@ def self_attention_regions(evidence: Evidence, *, pictures: bool = True) -> Page
         f'A finding of {STEPWISE}, from "a still life of pears and a brass pitcher on a wooden table": "bbox '
         "aggregations are most "
         'interpretable", and maps go from scattered (early) over chosen regions (middle) to fine structure (late). '
-        "The model knows no still life: things of its world stand for it, and *interpretable* is measured: does "
+        "Here two things of any kind stand for the still life, and *interpretable* is measured: does "
         "the map of the region show the thing, as the judge sees its pixels?",
     )
     page.say(
@@ -159,7 +159,7 @@ def self_attention_regions(evidence: Evidence, *, pictures: bool = True) -> Page
             ),
             "Maps of 16x16 cells at most: a thing of 40 pixels is five cells wide.",
             "What shows a thing's pixels is one meaning of *readable*; no reader was asked.",
-            "Flat drawings: no textures and no reflections, of which a still life has many.",
+            "Drawings: patterns and highlights at most, where a still life has textures and reflections.",
         ],
     )
 
@@ -204,9 +204,9 @@ def received_attention(evidence: Evidence, *, pictures: bool = True) -> Page:
         evidence,
         f"A claim of {STEPWISE}: \"when you see attention focusing on a reflection, it's because the model is "
         "drawn to that "
-        'high-contrast signal". The drawn world has no reflections; it has edges, doors and trunks. So it is asked '
-        "of local contrast (the standard deviation of luminance within each patch), and whether contrast still "
-        "matters among the patches of things alone.",
+        'high-contrast signal". The drawn world has highlights and no mirror images; it has edges, doors and trunks. '
+        "So it is asked of local contrast (the standard deviation of luminance within each patch), and whether "
+        "contrast still matters among the patches of things alone.",
     )
     curves = evidence.curves("received_contrast", "", "rho")
     chance = evidence.curves("received_contrast", "", "chance")
@@ -294,7 +294,7 @@ def received_attention(evidence: Evidence, *, pictures: bool = True) -> Page:
         [
             "Contrast and things go together: where the two are not told apart, contrast may stand for the thing.",
             "A correlation over patches is no cause; nobody changed the contrast.",
-            "No reflections in this world, and 16x16 cells.",
+            "No mirror images in this world, and 16x16 cells.",
         ],
     )
 

@@ -103,7 +103,17 @@ class Description:
             return f"{place or light}, {rest}"
         else:
             start = OPENINGS[rng.integers(len(OPENINGS))]
-        return start + " ".join(part for part in (body, place, light, style) if part)
+        said = " ".join(part for part in (body, place, light, style) if part)
+        # The longest captions have no room for an opening, which says nothing, unless it is the style's.
+        return said if start in OPENINGS and _length(start + said) > LONGEST else start + said
+
+
+LONGEST = 30
+"""Words and commas that a caption may have: a text encoder of 32 tokens reads them beside two marks of its own."""
+
+
+def _length(caption: str) -> int:
+    return len(caption.replace(",", " , ").split())
 
 
 def _still_life(description: Description) -> bool:
@@ -205,8 +215,23 @@ def _thing(match: re.Match[str]) -> Thing | None:
     return Thing(_SINGULAR.get(noun, noun), match["colour"], match["size"], match["pattern"], plural)
 
 
+def _possible(things: tuple[Thing, ...], relation: str | None) -> bool:
+    """Whether things can be drawn as told: each noun in its material, and on, in or under what can bear it."""
+    if any(thing.colour in MATERIALS and thing.noun not in MADE_OF[thing.colour] for thing in things):
+        return False
+    if relation not in SUPPORTS:
+        return True
+    *held, last = things
+    return (
+        last.noun in SUPPORTS[relation]
+        and not last.plural
+        and all(thing.noun in HELD[last.noun] for thing in held)
+    )
+
+
 def parse(caption: str) -> Description | None:
-    """Read a caption of the drawn world back; `None` where it is not one (unknown nouns, no thing, four things)."""
+    """Read a caption of the drawn world back; `None` where it is not one: unknown nouns, no thing, four things,
+    attributes that belong to no thing, and what could not be drawn (a brass cat, a cat on a horse)."""
     text = " ".join(caption.lower().replace(",", " , ").replace(".", " ").split())
     if not set(text.split()) <= {*_WORDS, ","}:
         return None
@@ -222,11 +247,16 @@ def parse(caption: str) -> Description | None:
             return None
     # What surrounds the things, each part apart, so that nothing is read across them.
     outside = f"{text[: found[0].start()]} | {text[found[-1].end() :]}"
+    if set(outside.split()) & {*PAINTS, *PATTERNS, *SIZE_WORDS}:
+        return None
     style = next(
         (name for name, phrases in STYLES.items() if any(phrase in outside for phrase in phrases)), None
     )
+    told = tuple(thing for thing in things if thing is not None)
+    if not _possible(told, relation):
+        return None
     return Description(
-        tuple(thing for thing in things if thing is not None),
+        told,
         relation,
         place=next((name for name, words in PLACES.items() if words in outside), None),
         light=next((name for name, words in LIGHTS.items() if words in outside), None),

@@ -37,8 +37,3 @@ def to_lab(rgb: ArrayLike) -> Floats:
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), xyz * np.float32(841 / 108) + np.float32(4 / 29))
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
-
-
-def dot(a: Floats, b: Floats) -> Floats:
-    """Products of the channels, summed: two colour fields `[y, x, channel]` to `[y, x]`."""
-    return np.asarray(np.einsum("yxc,yxc->yx", a, b), np.float32)

@@ -165,12 +165,13 @@ def _height(thing: Placed, place: str, rng: np.random.Generator) -> float:
 def _row(things: list[Placed], relation: str | None, place: str, rng: np.random.Generator) -> list[Placed]:
     """One thing alone, or several side by side. The order is as told for "left of" and "right of", else drawn; what is
     named in the plural stays together."""
+    last = max(thing.thing for thing in things)
     if relation == "right of":
-        groups = [1, 0]
+        groups = [last, *range(last)]
     elif relation == "left of":
-        groups = [0, 1]
+        groups = list(range(last + 1))
     else:
-        groups = [int(index) for index in rng.permutation(max(thing.thing for thing in things) + 1)]
+        groups = [int(index) for index in rng.permutation(last + 1)]
     order = [thing for group in groups for thing in things if thing.thing == group]
     widths = [thing.width for thing in order]
     room = SIDE - 2 * MARGIN - 2 * sum(widths)
@@ -199,8 +200,9 @@ def _row(things: list[Placed], relation: str | None, place: str, rng: np.random.
 
 
 def _stacked(things: list[Placed], relation: str, rng: np.random.Generator) -> list[Placed]:
-    """Two named things above each other; a plural thing stands as a row of two."""
-    rows = [[thing for thing in things if thing.thing == index] for index in (0, 1)]
+    """What is named first above or below what is named last; two of either stand in a row."""
+    last = max(thing.thing for thing in things)
+    rows = [[thing for thing in things if (thing.thing == last) is below] for below in (False, True)]
     upper, lower = rows if relation == "above" else rows[::-1]
     heights = [2 * max(thing.height for thing in row) for row in (upper, lower)]
     room = SIDE - 2 * MARGIN - sum(heights)
@@ -238,7 +240,7 @@ def _supported(things: list[Placed], relation: str, rng: np.random.Generator) ->
     radius = float(rng.uniform(*SUPPORT_RADIUS))
     tall = shape.height > shape.width
     if tall:
-        # A pitcher stands upright: half its height, so that what is in it has room above.
+        # A pitcher stands upright: smaller, so that what is in it has room above.
         radius *= 0.8
     support = replace(support, radius=radius)
     x = SIDE / 2 + float(rng.uniform(-1.0, 1.0)) * max(0.0, SIDE / 2 - MARGIN - support.width)
@@ -247,14 +249,19 @@ def _supported(things: list[Placed], relation: str, rng: np.random.Generator) ->
     # Room for each of what is held, side by side.
     each = 2 * support.width * (0.86 if relation == "on" else 0.72) / len(held)
     if relation == "under" and support.noun == "cloth":
-        (thing,) = held[:1]
-        thing = replace(thing, radius=float(rng.uniform(30.0, 36.0)))
-        thing = replace(thing, x=x + float(rng.uniform(-4, 4)), y=SIDE - MARGIN - 2.0 - thing.height)
+        size = float(rng.uniform(30.0, 36.0)) / len(held)
+        under = [replace(thing, radius=size) for thing in held]
+        middle = x + float(rng.uniform(-4, 4))
+        left = middle - sum(thing.width for thing in under)
+        for number, thing in enumerate(under):
+            under[number] = replace(thing, x=left + thing.width, y=SIDE - MARGIN - 2.0 - thing.height)
+            left += 2 * thing.width
         # The cloth hides the upper part, two fifths of it; it lies where it likes to the side.
-        hidden = float(rng.uniform(0.36, 0.48)) * 2 * thing.height
-        top = thing.y - thing.height
+        tallest = max(thing.height for thing in under)
+        hidden = float(rng.uniform(0.36, 0.48)) * 2 * tallest
+        top = SIDE - MARGIN - 2.0 - 2 * tallest
         support = replace(support, y=max(MARGIN + support.height, top + hidden - support.height))
-        return [thing, replace(support, x=thing.x)]
+        return [*under, replace(support, x=middle)]
     placed = []
     for number, thing in enumerate(held):
         slot = x + each * (number - (len(held) - 1) / 2)

@@ -85,13 +85,14 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 # What people write for the world's own words and spelling alone would not find.
 _SYNONYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ball", "disc", "disk", "dot", "sphere", "round", "oval"), ("circle",)),
-    **dict.fromkeys(("box", "cube", "rectangle", "block"), ("square",)),
+    **dict.fromkeys(("box", "cube", "rectangle"), ("square",)),
     **dict.fromkeys(("pyramid", "cone", "wedge"), ("triangle",)),
     **dict.fromkeys(("plus",), ("cross",)),
     **dict.fromkeys(("donut", "doughnut", "hoop", "wheel", "torus"), ("ring",)),
     **dict.fromkeys(("crescent",), ("moon",)),
     **dict.fromkeys(("home", "hut", "cottage", "cabin", "barn"), ("house",)),
-    **dict.fromkeys(("tower", "skyscraper", "office", "block"), ("building",)),
+    **dict.fromkeys(("tower", "skyscraper", "office"), ("building",)),
+    "block": ("square", "building"),
     **dict.fromkeys(("pine", "fir", "oak", "plant", "bush"), ("tree",)),
     **dict.fromkeys(("rose", "daisy", "tulip", "blossom"), ("flower",)),
     **dict.fromkeys(("automobile", "truck", "bus", "taxi", "van"), ("car",)),

@@ -143,7 +143,10 @@ def _related(groups: Sequence[Sequence[Found | None]], relation: str | None) -> 
     """Whether each group of things before the last stands in the relation to the last; None where none is asked."""
     if relation in (None, "and") or len(groups) < 2:
         return None
-    *firsts, last = ([found for found in group if found is not None] for group in groups)
+    whole = [[found for found in group if found is not None] for group in groups]
+    if any(len(those) < len(group) for those, group in zip(whole, groups, strict=True)):
+        return False
+    *firsts, last = whole
     return all(stands(first, last, relation or "") for first in firsts)
 
 

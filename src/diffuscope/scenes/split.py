@@ -3,8 +3,12 @@
 A description is held out for one or more of three reasons:
 
 - `pair`: it names a colour and a noun that are never seen together in training, in any picture;
-- `relation`: it names two nouns in a relation in which those two are never seen;
+- `relation`: it names two nouns in a relation in which those two are never seen (but for "and" among three, who only
+  stand beside each other);
 - `prompt`: this whole combination is not seen, though each of its parts is.
+
+One scene can be told in several ways. Of two things, a scene and its mirror share a side; of three, another order of
+the same things may be on the other side (`prompt`).
 
 All three follow from hashes of the words, so the split never changes with the order of a list or a random seed.
 """

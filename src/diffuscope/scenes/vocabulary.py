@@ -2,7 +2,7 @@
 
 Everything that the grammar can say and the renderer can draw is listed here once: nouns with what can be said of them,
 colours and materials, patterns, sizes, places, lights, styles and relations. How a noun looks is in `shapes`, how a
-place, a light or a style looks in `renderer`.
+place looks in `backdrops`, a light or a style in `styles`.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ NATURAL: dict[str, tuple[str, ...]] = {
 
 OPENINGS: tuple[str, ...] = ("", "", "", "", "a picture of ", "a drawing of ", "there is ")
 STILL_LIFE_OPENING = "a still life of "
-"""Opens captions whose things are all of `STILL_LIFE` or fruit on, in or under something."""
+"""Opens captions whose things are all of `STILL_LIFE`."""
 
 FUNCTION_WORDS: tuple[str, ...] = (
     "a",

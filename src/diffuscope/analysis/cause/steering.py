@@ -27,7 +27,7 @@ from diffuscope import scenes
 from diffuscope.analysis.comparing import delta_e
 from diffuscope.edits import Edit, PatchChoice, Reprompt, Steer, control
 from diffuscope.errors import InputError
-from diffuscope.scenes import Description, Found, Reading, read, score, wilson
+from diffuscope.scenes import Description, Found, Reading, parse, read, score, wilson
 from diffuscope.scenes.scoring import agrees, asked_for
 from diffuscope.scenes.vocabulary import (
     COLOURS,
@@ -217,15 +217,31 @@ def triples_of(description: Description, seed: int, kinds: Sequence[Kind] = KIND
             continue
         at = one(able)
         taken = {getattr(thing, kind) for thing in things}
-        choices = {"colour": COLOURS, "size": SIZE_WORDS, "pattern": PATTERNS, "noun": NOUNS}[kind]
+        choices: Iterable[str] = {"colour": COLOURS, "size": SIZE_WORDS, "pattern": PATTERNS, "noun": NOUNS}[
+            kind
+        ]
         if kind in ("size", "pattern"):
             taken = {getattr(things[at], kind)}
-        elif kind == "noun" and things[at].pattern:
-            choices = PATTERNED
-        found.append(
-            Triple(description, kind, at, one([each for each in choices if each not in taken]), seed)
-        )
+        elif kind == "noun":
+            choices = _nouns_that_fit(description, at)
+        left = [each for each in choices if each not in taken]
+        if left:
+            found.append(Triple(description, kind, at, one(left), seed))
     return found
+
+
+def _nouns_that_fit(description: Description, at: int) -> list[str]:
+    """Nouns that a thing could have with the pattern and material that it is told to have, and where it is told to
+    be: on, in or under something, or bearing it."""
+
+    def fits(noun: str) -> bool:
+        things = [
+            replace(thing, noun=noun) if i == at else thing for i, thing in enumerate(description.things)
+        ]
+        patterned = things[at].pattern is None or noun in PATTERNED
+        return patterned and parse(replace(description, things=tuple(things)).caption()) is not None
+
+    return [noun for noun in NOUNS if fits(noun)]
 
 
 @dataclass(frozen=True)
@@ -274,7 +290,8 @@ def judged(triple: Triple, before: Image.Image, after: Image.Image, baseline: Re
             if index != triple.thing:
                 objects = objects and new is not None and _same(old, new)
             elif new is not None:
-                same = new.colour == old.colour if triple.kind == "noun" else new.noun == thing.noun
+                named = thing.colour is None or new.colour == old.colour
+                same = named if triple.kind == "noun" else new.noun == thing.noun
                 hit = same and agrees(new, triple.goal.things[index], triple.kind, number)
     change = delta_e(before, after)
     around = [name for name in WORDS if name != triple.kind]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from diffuscope import scenes
 from diffuscope.analysis.comparing import PERCENTILE
+from diffuscope.analysis.timeline.judges import LITTLE
 from diffuscope.errors import SizeError
 from diffuscope.scenes.vocabulary import PLACES, PLURALS
 
@@ -53,7 +54,7 @@ def named_in_scene(image: Image.Image, prompt: str, words: str) -> Mask | None:
         if not all(found):
             return empty
         return np.asarray(np.logical_or.reduce([empty, *(each.mask for group in found for each in group)]))
-    if description.place is not None and asked & set(PLACES[description.place].split()):
+    if description.place is not None and asked & (set(PLACES[description.place].split()) - LITTLE):
         things = [each.mask for each in reading.objects]
         return np.asarray(~np.logical_or.reduce([np.zeros((scenes.SIDE, scenes.SIDE), bool), *things]))
     return None

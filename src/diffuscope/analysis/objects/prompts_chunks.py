@@ -14,6 +14,7 @@ from diffuscope.analysis.objects.prompts_lexicon import (
     COLOURS,
     COMPOUND_STARTS,
     COMPOUNDS,
+    LIGHT,
     MATERIALS,
     MEDIA,
     NEGATIONS,
@@ -342,12 +343,24 @@ def _sorted_out(
             AMOUNTS[lemma] if amount is None else amount,
             AMOUNTS[lemma] is None,
         )
-    if head in TIMES or said[-2:] == ["golden", "hour"]:
+    lit = head in LIGHT and any(word in TIMES for word in said[:-1])
+    if head in TIMES or lit or said[-2:] == ["golden", "hour"]:
         return replace(chunk, kind="time"), clean
-    if lemma in MEDIA or head in MEDIA:
-        frames = after in ("of", "showing", "depicting", "featuring", "with") and not named
-        if frames or before in ("in", "as") or (before in ("", ",") and after in ("", ",")):
-            return replace(chunk, kind="style", words=_undetermined(words, chunk)), clean
+    frames = after in ("of", "showing", "depicting", "featuring", "with") and not named
+    if said[-2:] == ["neon", "sign"] and (frames or before == "as"):
+        return replace(chunk, kind="style", words=_undetermined(words, chunk)), clean
+    last = chunk.nouns[-1]
+    if (
+        head == "life"
+        and last
+        and words[last - 1].text.casefold() == "still"
+        and (frames or before in ("in", "as"))
+    ):
+        # "Still" may have been read as an adverb.
+        return replace(chunk, kind="style", words=(last - 1, last)), clean
+    framed = frames or before in ("in", "as") or (before in ("", ",") and after in ("", ","))
+    if (lemma in MEDIA or head in MEDIA) and framed:
+        return replace(chunk, kind="style", words=_undetermined(words, chunk)), clean
     if before == "of" and _relation_before(words, chunk.words[0]) == "made":
         return replace(chunk, kind="other"), clean
     if head in PARTS or head in VAGUE:

@@ -107,6 +107,9 @@ TIMES = words_of(
 )
 """When a picture plays: no objects."""
 
+LIGHT = words_of("light sunlight moonlight glow")
+"""Nouns that say when a picture plays behind a word that does: "morning light"."""
+
 VAGUE = words_of(
     "way time style mood atmosphere quality resolution detail details ambience ambiance vibe color "
     "colour colors colours kind type lot thing things anything everything nothing view scene image "
@@ -146,7 +149,7 @@ STYLE_BEFORE_MEDIA = words_of(
 MATERIALS = words_of(
     "wood brick stone marble glass metal steel iron bronze gold silver copper paper cardboard plastic "
     "leather velvet silk wool cotton denim clay ceramic porcelain concrete wire straw bamboo chocolate "
-    "crystal ice rubber neon"
+    "crystal ice rubber neon brass"
 )
 """Nouns that say what the next noun is made of: attributes, not a part of its name. "brick wall" is a wall."""
 

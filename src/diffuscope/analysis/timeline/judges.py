@@ -3,7 +3,7 @@ user."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -203,6 +203,12 @@ LITTLE = frozenset({"in", "on", "at", "a", "the", "as", "of"})
 """Words of those phrasings that do not name the part."""
 
 
+def _attribute(word: str) -> str | None:
+    """What of a thing a word says; None where it says nothing of one."""
+    parts: dict[str, Collection[str]] = {"colour": PAINTS, "pattern": PATTERNS, "size": SIZE_WORDS}
+    return next((part for part, words in parts.items() if word in words), None)
+
+
 def _meanings(run: Run, description: scenes.Description) -> dict[str, tuple[str, int | str]]:
     """Label of each word that the judge can answer to: the part of speech, and whose it is (a thing's number)."""
     out: dict[str, tuple[str, int | str]] = {}
@@ -223,15 +229,11 @@ def _meanings(run: Run, description: scenes.Description) -> dict[str, tuple[str,
         if text in nouns and thing < len(description.things):
             out[word.label] = ("noun", thing)
             thing += 1
-        elif text in PAINTS:
-            out[word.label] = ("colour", thing)
-        elif text in PATTERNS:
-            out[word.label] = ("pattern", thing)
-        elif text in SIZE_WORDS:
-            out[word.label] = ("size", thing)
+        elif thing < len(description.things) and (part := _attribute(text)):
+            out[word.label] = (part, thing)
         elif text in whole:
             out[word.label] = (whole[text], whole[text])
         # "on" and "in" are also said of places; between things they are the relation.
-        elif text in standing - {"and", "to", "of"} and 0 < thing < len(description.things):
+        elif text in standing - {"and", "to", "of", "the"} and 0 < thing < len(description.things):
             out[word.label] = ("relation", "relation")
     return out

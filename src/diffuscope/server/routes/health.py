@@ -74,14 +74,5 @@ def _model(name: str, default: bool) -> shapes.Model:
 
 
 def _vocabulary() -> list[str]:
-    """Every word that captions of the drawn world are made of, as far as its tables say."""
-    tables = (
-        vocabulary.NOUNS,
-        vocabulary.PAINTS,
-        vocabulary.PATTERNS,
-        vocabulary.SIZE_WORDS,
-        vocabulary.PLACES,
-        vocabulary.LIGHTS,
-        vocabulary.STYLES,
-    )
-    return [word for table in tables for word in table]
+    """Every word that captions of the drawn world are made of."""
+    return [word for word in vocabulary.known_words() if word.isalpha()]

@@ -11,6 +11,7 @@ from PIL import Image
 from diffuscope.datasets import Dataset, Picture
 from diffuscope.errors import CorruptRecordingError, InputError, SizeError
 from diffuscope.scenes import parse
+from diffuscope.scenes.vocabulary import PLURALS
 from diffuscope.studies.object_accuracy.scores import (
     ChainScores,
     PictureScores,
@@ -60,7 +61,7 @@ def _by_judge(dataset: Dataset, picture: Picture, prompt: int) -> PictureScores:
             f"{picture.caption!r} is no prompt of the drawn world, whose judge tells the truth of its pictures; give a "
             "COCO file of true masks with --coco"
         )
-    nouns = [thing.noun for thing in described.things]
+    nouns = [PLURALS[thing.noun] if thing.plural else thing.noun for thing in described.things]
     words = [f"{noun}#2" if noun in nouns[:at] else noun for at, noun in enumerate(nouns)]
     path = dataset.images / picture.file_name
     try:

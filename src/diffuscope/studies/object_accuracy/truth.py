@@ -18,6 +18,7 @@ from diffuscope.errors import InputError, RunNotFoundError
 from diffuscope.run import Run
 from diffuscope.scenes import Prompt, read, standard_prompts
 from diffuscope.scenes.split import Split
+from diffuscope.scenes.vocabulary import PLURALS
 
 if TYPE_CHECKING:
     from diffuscope.engine.lens import Lens
@@ -84,8 +85,8 @@ def judged(
 ) -> tuple[tuple[Marked, ...], frozenset[str], int]:
     """What the judge of the drawn world says of a picture: objects, unclear categories, and how many are missing.
 
-    Things whose noun the prompt or the picture has twice are unclear: nobody could say which is meant. Things that the
-    prompt does not name are left out.
+    Things whose noun the prompt or the picture has twice, or which the prompt names in the plural, are unclear: nobody
+    could say which is meant. Things that the prompt does not name are left out.
 
     Args:
         image: of the drawn world's size.
@@ -96,6 +97,7 @@ def judged(
     nouns = [str(each.noun) for each in found]
     unclear = {noun for noun in nouns if nouns.count(noun) > 1}
     unclear |= {word.removesuffix("#2") for word in words if word.endswith("#2")}
+    unclear |= {noun for noun, plural in PLURALS.items() if plural in words}
     objects = tuple(
         Marked(noun, np.asarray(each.mask, bool))
         for each, noun in zip(found, nouns, strict=True)
