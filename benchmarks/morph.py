@@ -51,7 +51,8 @@ def made_up_score() -> Score:
 def page_cases() -> list[dict[str, float]]:
     """Times between frames in the page, and its memory, at several numbers of particles."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-    from page_driver import QUIET, build_page, chromium, folder_site
+    from browsing import QUIET, chromium
+    from page_driver import build_page, folder_site
     from playwright.sync_api import sync_playwright
     from synthetic_run import Layout, make_run
 

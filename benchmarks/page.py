@@ -26,7 +26,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from page_driver import LAPTOP, build_page, chromium, folder_site, server  # noqa: E402
+from browsing import LAPTOP, chromium  # noqa: E402
+from page_driver import build_page, folder_site, server  # noqa: E402
 from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 

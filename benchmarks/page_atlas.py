@@ -32,7 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from atlas_site import scenes, stable_diffusion_15, stable_diffusion_xl, write_site  # noqa: E402
-from page_driver import LAPTOP, QUIET, build_page, chromium, folder_site, server  # noqa: E402
+from browsing import LAPTOP, QUIET, chromium  # noqa: E402
+from page_driver import build_page, folder_site, server  # noqa: E402
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
 SIZES = {"scenes": scenes, "sd15": stable_diffusion_15, "sdxl": stable_diffusion_xl}

@@ -15,32 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
+from browsing import LAPTOP, locked
 from playwright.sync_api import Browser, Page, expect
-from test_figures_browser import NASTY, QUIET, chromium
 
-ROOT = Path(__file__).resolve().parent.parent
-PHONE, LAPTOP, WIDE = (
-    {"width": 360, "height": 740},
-    {"width": 1440, "height": 900},
-    {"width": 3840, "height": 2160},
-)
 # Nothing here is about time; on a busy machine an answer may take a while.
 expect.set_options(timeout=60_000)
-__all__ = [
-    "LAPTOP",
-    "NASTY",
-    "PHONE",
-    "QUIET",
-    "WIDE",
-    "Visits",
-    "axe",
-    "build_page",
-    "chromium",
-    "folder_site",
-    "page_script",
-    "server",
-]
 
 
 def build_page() -> None:
@@ -51,15 +30,8 @@ def build_page() -> None:
 
 
 def page_script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `scripts/page.py`, one at a time: all of them work in the same folders."""
-    (ROOT / "build").mkdir(exist_ok=True)
-    with FileLock(ROOT / "build" / "page.lock", timeout=1800):
-        return subprocess.run(
-            [sys.executable, str(ROOT / "scripts" / "page.py"), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
+    """Run `scripts/page.py`."""
+    return locked("page.py", *arguments)
 
 
 @contextmanager
@@ -151,5 +123,8 @@ class Visits:
 
     def close(self) -> None:
         for context in self.contexts:
+            # Pages first: one that is closed with its context may still ask its host.
+            for page in context.pages:
+                page.close()
             context.close()
         assert not self.wrong, self.wrong

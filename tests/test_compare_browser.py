@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from test_figures_browser import LAPTOP, PHONE, QUIET, assert_paints, chromium, colours_shown
+from browsing import LAPTOP, PHONE
+from playwright.sync_api import Browser, Page, expect
+from test_figures_browser import assert_paints, colours_shown
 
 import diffuscope as ds
 from diffuscope.edits import Silence, control
@@ -22,14 +23,6 @@ from diffuscope.run import Run
 from diffuscope.testing import random_pipeline
 
 NASTY = "a circle </script><script>window.hurt=1</script> <img src=x onerror=window.hurt=1> {{data}}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

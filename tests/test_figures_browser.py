@@ -5,13 +5,12 @@ page that nobody opened is not tested.
 """
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from browsing import LAPTOP, NASTY, PHONE
+from playwright.sync_api import Page, expect
 from synthetic_run import make_run
 
 from diffuscope.figures import embed
@@ -19,39 +18,6 @@ from diffuscope.figures.report import report_data, write_report
 from diffuscope.maps.colormap import DisplayScale
 from diffuscope.run import Run
 from diffuscope.selection import Selection
-
-QUIET = (
-    "--no-sandbox",  # containers run tests as root
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-)
-PHONE, LAPTOP = {"width": 360, "height": 740}, {"width": 1440, "height": 900}
-NASTY = (
-    'a </script><script>window.hurt=1</script> <img src=x onerror=window.hurt=1> "it\'s" & {{data}} circle'
-)
-
-
-def chromium() -> str:
-    """Path of a Chromium, installed now if there is none."""
-    script = Path(__file__).parents[1] / "scripts" / "browser.py"
-    found = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=900)
-    if found.returncode:
-        pytest.fail(found.stderr.strip().splitlines()[-1], pytrace=False)
-    return found.stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

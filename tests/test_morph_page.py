@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_driver import PHONE, QUIET, Visits, build_page, chromium, folder_site
+from browsing import PHONE
+from page_driver import Visits, build_page, folder_site
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from synthetic_run import make_run
 
 import diffuscope as ds
@@ -33,14 +34,6 @@ WINDOW = {"width": 640, "height": 480}
 COUNT = 16_384
 PATIENCE = 60_000  # software WebGL on a busy machine
 WORDS = "word=circle&word=zeppelin"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

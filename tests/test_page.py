@@ -11,20 +11,9 @@ from urllib.parse import unquote_plus
 
 import numpy as np
 import pytest
-from page_driver import (
-    LAPTOP,
-    NASTY,
-    PHONE,
-    QUIET,
-    WIDE,
-    Visits,
-    axe,
-    build_page,
-    chromium,
-    folder_site,
-    server,
-)
-from playwright.sync_api import Page, expect, sync_playwright
+from browsing import LAPTOP, NASTY, PHONE, WIDE
+from page_driver import Visits, axe, build_page, folder_site, server
+from playwright.sync_api import Page, expect
 from synthetic_run import Layout, layouts, make_run
 
 import diffuscope as ds
@@ -33,14 +22,6 @@ from diffuscope.run import Run
 from diffuscope.selection import Selection
 
 STEPS = 6
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +39,6 @@ def address(runs):
     build_page()
     with server(runs) as found:
         yield found
-
-
-@pytest.fixture
-def visit(browser):
-    visits = Visits(browser)
-    yield visits.open
-    visits.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from atlas_site import RUN, MadeSite, bytes_of, stable_diffusion_15, value_range, write_site
-from page_driver import LAPTOP, PHONE, QUIET, WIDE, Visits, build_page, chromium, folder_site, server
+from browsing import LAPTOP, PHONE, WIDE
+from page_driver import Visits, build_page, folder_site, server
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 from synthetic_run import Layout, layouts, make_run
 
 import diffuscope as ds
@@ -29,14 +30,6 @@ NO_WEBGL = (
     "HTMLCanvasElement.prototype.getContext = function (kind, ...rest)"
     " { return kind === 'webgl2' ? null : real.call(this, kind, ...rest); };"
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +58,6 @@ def made(tmp_path_factory):
     write_site(folder, stable_diffusion_15())
     with folder_site(folder) as found:
         yield found
-
-
-@pytest.fixture
-def visit(browser):
-    visits = Visits(browser)
-    yield visits.open
-    for context in visits.contexts:
-        for page in context.pages:
-            page.close()
-    visits.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from urllib.parse import unquote_plus
 
 import numpy as np
 import pytest
-from page_driver import LAPTOP, PHONE, QUIET, Visits, build_page, chromium, server
-from playwright.sync_api import Page, expect, sync_playwright
+from browsing import LAPTOP, PHONE
+from page_driver import Visits, build_page, server
+from playwright.sync_api import Page, expect
 
 import diffuscope as ds
 from diffuscope.edits import PatchChoice
@@ -74,14 +75,6 @@ def base(address, folder) -> ds.Run:
     drawn(address, **settings, prompt="a big red ring in the snow")
     found = drawn(address, **settings, prompt=PROMPT)
     return ds.open(folder / found["runs"][0])
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
-        yield started
-        started.close()
 
 
 def shown(page: Page) -> Page:

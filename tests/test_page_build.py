@@ -8,7 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from page_driver import ROOT, build_page, page_script
+from browsing import ROOT
+from page_driver import build_page, page_script
 
 from diffuscope.maps.colormap import NAMES, colormap
 

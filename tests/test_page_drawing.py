@@ -5,8 +5,9 @@ from pathlib import Path
 from urllib.parse import unquote_plus
 
 import pytest
-from page_driver import LAPTOP, PHONE, QUIET, Visits, axe, build_page, chromium, server
-from playwright.sync_api import Page, expect, sync_playwright
+from browsing import LAPTOP, PHONE
+from page_driver import Visits, axe, build_page, server
+from playwright.sync_api import Page, expect
 
 import diffuscope as ds
 from diffuscope.selection import Selection
@@ -21,18 +22,16 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(folder):
+def page(browser, folder):
     """One visit for the whole story: each test goes on where the one before ended."""
     build_page()
-    with server(folder) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
+    with server(folder) as address:
         visits = Visits(browser)
         opened = visits.open(f"{address}#/record")
         yield opened
         # While the model is loaded for the first time the token split is told to wait; the browser notes that.
         visits.wrong[:] = [line for line in visits.wrong if "503" not in line]
         visits.close()
-        browser.close()
 
 
 def sizes(page: Page) -> dict[str, float]:

@@ -5,9 +5,10 @@ import io
 from pathlib import Path
 
 import pytest
-from page_driver import LAPTOP, PHONE, QUIET, Visits, axe, build_page, chromium, server
+from browsing import LAPTOP, PHONE
+from page_driver import axe, build_page, server
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from diffuscope.studies import prepare
 from diffuscope.studies.journal import Journal
@@ -81,21 +82,6 @@ def address(tmp_path_factory):
     build_page()
     with server(folder / "runs", studies=folder / "studies") as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def visit(browser):
-    visits = Visits(browser)
-    yield visits.open
-    visits.close()
 
 
 def test_the_list_says_how_far_each_study_is(address, visit):
