@@ -39,6 +39,13 @@ def main() -> None:
         parser.add_argument(f"--{stage}-minutes", type=float, default=minutes, metavar="M")
     parser.add_argument("--scenes", type=int, default=30_000, help="scenes that are drawn to train on")
     parser.add_argument("--start", type=Path, help="a model folder whose weights training begins with")
+    parser.add_argument(
+        "--again",
+        type=int,
+        default=0,
+        metavar="K",
+        help="the K-th time that the denoiser is trained on from --start: new batches and noise, a lower learning rate",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
@@ -74,7 +81,16 @@ def main() -> None:
         tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
         encoder = CLIPTextModel.from_pretrained(work / "text_encoder").to(device)
         denoiser.fit(
-            work, budget("denoiser"), seed, device, vae, tokenizer, encoder, scenes, start=begin("unet")
+            work,
+            budget("denoiser"),
+            seed,
+            device,
+            vae,
+            tokenizer,
+            encoder,
+            scenes,
+            start=begin("unet"),
+            again=options.again,
         )
     if "package" in stages:
         size = package.everything(options.out, work, device)
