@@ -2,7 +2,7 @@
 
 from diffuscope.edits.base import Edit
 from diffuscope.edits.custom import Control, Custom, control
-from diffuscope.edits.files import KINDS, donors_of, from_json, load, save, to_json
+from diffuscope.edits.files import KINDS, donor_names, from_json, load, save, to_json
 from diffuscope.edits.outputs import Encode, Patch, Scale
 from diffuscope.edits.patches import PatchChoice
 from diffuscope.edits.presets import STEER_PRESETS, SteerPreset, steer_preset
@@ -28,7 +28,7 @@ __all__ = [
     "SteerPreset",
     "at_strength",
     "control",
-    "donors_of",
+    "donor_names",
     "from_json",
     "load",
     "save",

@@ -102,7 +102,7 @@ def save(path: str | Path, edits: Edit | Iterable[Edit]) -> Path:
     return place
 
 
-def donors_of(edits: Sequence[Any]) -> list[str]:
+def donor_names(edits: Sequence[Any]) -> list[str]:
     """Names of the donor runs of edits in their JSON form, controls' included."""
     found: list[str] = []
     for each in edits:
@@ -110,5 +110,5 @@ def donors_of(edits: Sequence[Any]) -> list[str]:
             donor = each.get("donor")
             if donor is not None:
                 found.append(str(donor))
-            found += donors_of([each.get("of")])
+            found += donor_names([each.get("of")])
     return list(dict.fromkeys(found))

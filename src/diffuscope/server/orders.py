@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from diffuscope import edits as values
-from diffuscope.edits import Edit, donors_of
+from diffuscope.edits import Edit, donor_names
 from diffuscope.errors import EditError, InputError, PromptError, SizeError
 from diffuscope.maps.words import find
 from diffuscope.recording import Manifest
@@ -94,7 +94,7 @@ def check_edits(server: Server, given: Sequence[Any], run: Run) -> list[Edit]:
     most = server.settings.limits.edits
     if len(given) > most:
         raise Refusal(413, f"{len(given)} edits at once; {most} are applied here")
-    for donor in donors_of(given):
+    for donor in donor_names(given):
         server.shelf.path(donor)
     try:
         found: list[Edit] = values.from_json(list(given))
@@ -203,6 +203,6 @@ def _study(server: Server, asked: shapes.StudyJob) -> dict[str, Any]:
     if len(plan.seeds) * len(plan.conditions) > STUDY_UNITS:
         raise SizeError(f"a study from the page draws at most {STUDY_UNITS} pictures")
     for condition in plan.conditions.values():
-        if donors_of(condition.edits):
+        if donor_names(condition.edits):
             raise Refusal(403, "a study from the page takes no donor runs")
     return {"kind": "study", "plan": plan.plain()}

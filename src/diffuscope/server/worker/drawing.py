@@ -89,11 +89,11 @@ def study(desk: Desk, request: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def donors_for(desk: Desk, run: Run, edits: Sequence[Any]) -> dict[str, Recording]:
     """The runs that edits take something from, those of the run's own edits included, by id."""
-    from diffuscope.edits import donors_of
+    from diffuscope.edits import donor_names
     from diffuscope.recording import Recording
     from diffuscope.server.shelf import is_name
 
-    names = [name for name in donors_of([*edits, *run.manifest.edits]) if is_name(name)]
+    names = [name for name in donor_names([*edits, *run.manifest.edits]) if is_name(name)]
     return {name: Recording.open(desk.runs / name) for name in names if (desk.runs / name).is_dir()}
 
 
