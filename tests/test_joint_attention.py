@@ -493,6 +493,21 @@ def test_a_kernels_wrong_sum_is_not_believed(wrong: float) -> None:
     assert kept.lse_error(seen, 0) == float("inf")
 
 
+def test_a_large_sum_is_as_exact_as_its_type() -> None:
+    """Single precision cannot say a log-sum-exp near 100 to 1e-5; one that is two steps of it off is still believed,
+    and one that is off by more than maps may be is not."""
+    seen = _sequence()
+    seen = replace(seen, scale=seen.scale * 100 / float(joint.log_sum_exp(seen, 0).abs().max()))
+    right = joint.log_sum_exp(seen, 0)[None].float()
+    assert 60 < float(right.abs().max()) < 150
+    near, wrong = right.clone(), right.clone()
+    for _ in range(2):
+        near = torch.nextafter(near, torch.full_like(near, torch.inf))
+    assert float((near - right).max()) > kept.LSE_ERROR
+    assert kept.lse_error(replace(seen, lse=near), 0) < kept.LSE_ERROR
+    assert kept.lse_error(replace(seen, lse=wrong + 1e-4), 0) > kept.LSE_ERROR
+
+
 def test_a_log_sum_exp_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = _sequence()
     whole = joint.log_sum_exp(seen, 0)

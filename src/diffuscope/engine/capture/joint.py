@@ -22,7 +22,8 @@ BLOCK = 2**25
 """Products that are held at a time while a log-sum-exp is computed: 256 MiB in float64."""
 
 SURE = 1e-6 / LSE_ERROR
-"""Head-mean probability up to which a kernel's log-sum-exp, off by `LSE_ERROR` at most, gives it to 1e-6."""
+"""Head-mean probability up to which a kernel's log-sum-exp, off by `LSE_ERROR` at most, gives it to 1e-6. One larger
+than `kept.LSE_LARGE` gives it as well as is promised relatively."""
 
 
 def grid_of(positions: torch.Tensor) -> tuple[int, int]:

@@ -23,8 +23,12 @@ HALF = (torch.float16, torch.bfloat16)
 """Types of half precision."""
 
 LSE_ERROR = 1e-5
-"""Largest error of a kernel's log-sum-exp that is kept: probabilities from it are then off by that much relatively.
-A float32 near 100 is itself only exact to 4e-6."""
+"""Largest error (`lse_error`) of a kernel's log-sum-exp that is kept: probabilities from it are then off by that much
+relatively."""
+
+LSE_LARGE = 32.0
+"""Size from which on an error counts in proportion to the log-sum-exp: near 70 float32 numbers lie 8e-6 apart, so a sum
+rounded as well as any is off by more than `LSE_ERROR`. What is promised of maps relatively, 1e-4, holds up to 320."""
 
 LSE_ERROR_HALF = 1e-4
 """The same for word maps of joint sites at half precision: what is promised of maps relatively. CPU kernels take faster
@@ -161,8 +165,8 @@ def rounding(exact: Attended, small: Attended, row: int, *, every_query: bool) -
 
 @torch.no_grad()
 def lse_error(attended: Attended, row: int) -> float:
-    """How far the kernel's log-sum-exp is from the one of its queries and keys, tried at some rows; infinite where it
-    gives none.
+    """How far the kernel's log-sum-exp is from the one of its queries and keys, tried at some rows, as of one no larger
+    than `LSE_LARGE`; infinite where it gives none.
 
     Kernels differ in what they return: base, padding, precision of the sum.
     """
@@ -173,7 +177,8 @@ def lse_error(attended: Attended, row: int) -> float:
     given = attended.lse[row][:, queries].double()
     # Rows that may attend to nothing have -inf on both sides, whose difference is no number.
     apart = torch.where(given == exact, 0.0, (given - exact).abs())
-    return float(apart.nan_to_num_(math.inf, posinf=math.inf).max())
+    large = (exact.abs().nan_to_num_(posinf=0.0) / LSE_LARGE).clamp(min=1.0)
+    return float((apart.nan_to_num_(math.inf, posinf=math.inf) / large).max())
 
 
 def spread(attended: Attended) -> torch.Tensor:
