@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Browser, Page, expect
 from test_figures_browser import NASTY, QUIET, chromium
 
@@ -37,17 +38,28 @@ __all__ = [
     "build_page",
     "chromium",
     "folder_site",
+    "page_script",
     "server",
 ]
 
 
 def build_page() -> None:
     """Have the page lie in the package as the sources are now; takes a Node from PyPI where there is none."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "page.py")], capture_output=True, text=True, timeout=900
-    )
+    done = page_script()
     if done.returncode:
         pytest.fail(f"the page was not built:\n{done.stderr}", pytrace=False)
+
+
+def page_script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `scripts/page.py`, one at a time: all of them work in the same folders."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    with FileLock(ROOT / "build" / "page.lock", timeout=1800):
+        return subprocess.run(
+            [sys.executable, str(ROOT / "scripts" / "page.py"), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 import base64
 import json
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-from page_driver import ROOT, build_page
+from page_driver import ROOT, build_page, page_script
 
 from diffuscope.maps.colormap import NAMES, colormap
 
@@ -57,12 +56,7 @@ def test_only_a_node_that_can_build_is_taken(version, good):
 
 
 def test_stores_and_components_pass_their_own_tests():
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "page.py"), "--test"],
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+    done = page_script("--test")
     assert done.returncode == 0, done.stderr
 
 
