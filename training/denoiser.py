@@ -27,10 +27,10 @@ from training.text import tokenise
 BATCH = 48
 
 PEAK = 2.5e-3
-AGAIN = 1.5e-3
+AGAIN = 8e-4
 """Learning rate at its highest, from random weights and from an earlier model's. In the first 150 seconds of one core Muon at 1e-3, 3e-3 and 6e-3 with 32 a batch came to a loss of
-0.446, 0.394 and 0.387 after 3,900 samples; AdamW at 7e-4 with 16 a batch to 0.396 after 4,600. Outlines sharpened only
-below 1e-3."""
+0.446, 0.394 and 0.387 after 3,900 samples; AdamW at 7e-4 with 16 a batch to 0.396 after 4,600. A second round began at
+1.5e-3: outlines blurred again and sharpened only from 9e-4 on, most of all around 3e-4."""
 
 OWN = 5.0
 """How much a patch weighs that lies within `AROUND` patches of one that things cover whole, in the first part of the
