@@ -28,9 +28,12 @@ BATCH = 48
 
 PEAK = 2.5e-3
 AGAIN = 8e-4
-"""Learning rate at its highest, from random weights and from an earlier model's. In the first 150 seconds of one core Muon at 1e-3, 3e-3 and 6e-3 with 32 a batch came to a loss of
-0.446, 0.394 and 0.387 after 3,900 samples; AdamW at 7e-4 with 16 a batch to 0.396 after 4,600. A second round began at
-1.5e-3: outlines blurred again and sharpened only from 9e-4 on, most of all around 3e-4."""
+"""Learning rate at its highest, from random weights and from an earlier model's.
+
+In the first 150 seconds of one core Muon at 1e-3, 3e-3 and 6e-3 with 32 a batch came to a loss of 0.446, 0.394 and
+0.387 after 3,900 samples; AdamW at 7e-4 with 16 a batch to 0.396 after 4,600. A second round began at 1.5e-3: outlines
+blurred again and sharpened only from 9e-4 on, most of all around 3e-4.
+"""
 
 OWN = 5.0
 """How much a patch weighs that lies within `AROUND` patches of one that things cover whole, in the first part of the
@@ -97,9 +100,9 @@ def importance(alphas: torch.Tensor) -> torch.Tensor:
     Min-SNR weighting (Hang et al. 2023, section 3.4) would spend most of the effort where the signal is about five
     times the noise. But a thing covers some 25 patches of eight channels, so where it is and what colour it has is
     settled when the signal of a single value is a twentieth of the noise or less: that is where text must be learned.
-    So the low end is at an SNR of 1/20. The high end is at 1.5: a model half trained, given true latents noised to an SNR
-    of 1, finished 40 of 40 single things so that the judge named them, from 1/2 35, from 1/5 33, from 1/20 28 and from
-    pure noise 27.
+    So the low end is at an SNR of 1/20. The high end is at 1.5: a model half trained, given true latents noised to an
+    SNR of 1, finished 40 of 40 single things so that the judge named them, from 1/2 35, from 1/5 33, from 1/20 28 and
+    from pure noise 27.
     """
     snr = alphas / (1 - alphas)
     weight = (20 * snr / (20 * snr + 1)) / (1 + snr / 1.5)
