@@ -35,7 +35,9 @@ def write(work: Path, target: Path = CURVES) -> None:
     figure, axes = pyplot.subplots(1, len(stages), figsize=(4.2 * len(stages), 3.2), squeeze=False)
     for axis, (name, log) in zip(axes[0], stages.items(), strict=True):
         rows = [row for row in log if "loss" in row]
-        axis.plot([row["minutes"] for row in rows], [row["loss"] for row in rows], color="#3b6ea5", lw=1.2)
+        # The denoiser's plain loss: what weighs how much changes on its way.
+        losses = [row.get("plain", row["loss"]) for row in rows]
+        axis.plot([row["minutes"] for row in rows], losses, color="#3b6ea5", lw=1.2)
         axis.set(title=name, xlabel="minutes", yscale="log")
         axis.set_ylabel("loss", color="#3b6ea5")
         measured = [row for row in log if "held_out_psnr" in row]
